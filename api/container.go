@@ -1,0 +1,206 @@
+package api
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Labels that Docker Compose puts on what it makes.
+const (
+	ComposeProject = "com.docker.compose.project"
+	ComposeService = "com.docker.compose.service"
+	ComposeNumber  = "com.docker.compose.container-number"
+	ComposeOneOff  = "com.docker.compose.oneoff"
+	ComposeNetwork = "com.docker.compose.network"
+)
+
+// Container is one container as the Engine describes it.
+type Container struct {
+	ID       string // full, 64 hexadecimal digits
+	Name     string // without the leading slash
+	Image    string // as it was named at creation
+	Hostname string
+	Labels   map[string]string
+
+	State       State
+	NetworkMode string // "host", "none", "container:<id>", or the network it was created on
+	Attachments []Attachment
+	Exposed     []Port      // EXPOSEd or published ports, in order
+	Published   []Published // in order
+
+	// Claims are the domains that its labels claim, lower case; Role is what
+	// its labels say it is to no502. Both are read from Labels by whoever
+	// knows the label prefix.
+	Claims []string
+	Role   string
+
+	// Inspected tells a whole description from a row of the Engine's list,
+	// which lacks aliases, the host name, the PID and the configured ports.
+	Inspected bool
+}
+
+// State is a container's life, in the Engine's own words.
+type State struct {
+	Status    Status
+	ExitCode  int
+	OOMKilled bool
+	StartedAt time.Time
+	Pid       int // of its first process, on the Engine's machine; 0 when not running or not known
+	Health    Health
+	// HealthOutput is the first line of the last health check's output.
+	HealthOutput string
+}
+
+// Status is the Engine's State.Status.
+type Status string
+
+// The Engine's container states.
+const (
+	Created    Status = "created"
+	Running    Status = "running"
+	Paused     Status = "paused"
+	Restarting Status = "restarting"
+	Removing   Status = "removing"
+	Exited     Status = "exited"
+	Dead       Status = "dead"
+)
+
+// Health is the Engine's State.Health.Status; empty without a HEALTHCHECK.
+type Health string
+
+// The Engine's health states.
+const (
+	NoHealthcheck Health = ""
+	Starting      Health = "starting"
+	Healthy       Health = "healthy"
+	Unhealthy     Health = "unhealthy"
+)
+
+// Port is a container's port.
+type Port struct {
+	Number   uint16
+	Protocol string // "tcp", "udp" or "sctp"
+}
+
+// Published is a port of the machine that leads to a container's port.
+type Published struct {
+	HostIP   netip.Addr // unspecified (0.0.0.0 or ::) when bound to every address
+	HostPort uint16
+	Port     Port
+}
+
+// Attachment is a container's endpoint on one network.
+type Attachment struct {
+	NetworkID string
+	Network   string     // its name
+	IPv4      netip.Addr // invalid while the container is not running
+	IPv6      netip.Addr
+	Pinned    netip.Addr // the address asked for when it was attached, if any
+	Gateway   netip.Addr
+	Aliases   []string
+	// Ours marks an attachment that no502 made and may undo.
+	Ours bool
+}
+
+// Up reports whether its processes run: neither stopped nor paused.
+func (c *Container) Up() bool { return c.State.Status == Running }
+
+// Attachment returns the container's endpoint on a network.
+func (c *Container) Attachment(networkID string) (Attachment, bool) {
+	for _, a := range c.Attachments {
+		if a.NetworkID == networkID {
+			return a, true
+		}
+	}
+	return Attachment{}, false
+}
+
+// ShortID is the 12 digits by which Docker's DNS also knows a container.
+func (c *Container) ShortID() string {
+	if len(c.ID) < 12 {
+		return c.ID
+	}
+	return c.ID[:12]
+}
+
+// OneOff tells a `docker compose run` container: it carries its service's
+// labels, but is not one of its replicas.
+func (c *Container) OneOff() bool { return strings.EqualFold(c.Labels[ComposeOneOff], "true") }
+
+// Identity names a backend across recreates, scaling and restarts:
+// "project/service" under Compose, else the container's name.
+type Identity string
+
+// Identity of the backend that this container is (one replica of).
+func (c *Container) Identity() Identity {
+	project, service := c.Labels[ComposeProject], c.Labels[ComposeService]
+	if project == "" || service == "" || c.OneOff() {
+		return Identity(c.Name)
+	}
+	return Identity(project + "/" + service)
+}
+
+// MachineProcess is the backend that listens on a port of the machine itself,
+// outside Docker. No container can have such a name.
+func MachineProcess(port uint16) Identity {
+	return Identity("machine:" + strconv.Itoa(int(port)))
+}
+
+// OnMachine tells a MachineProcess from a container's identity.
+func (id Identity) OnMachine() bool { return strings.HasPrefix(string(id), "machine:") }
+
+// Replica is the identity of this one container among its service's replicas.
+func (c *Container) Replica() string {
+	if n := c.Labels[ComposeNumber]; n != "" && !c.OneOff() {
+		return string(c.Identity()) + "#" + n
+	}
+	return string(c.Identity())
+}
+
+// SharedAlias is the name under which all replicas of a Compose service can be
+// reached and nobody else: "service.project". Empty outside Compose.
+func (c *Container) SharedAlias() string {
+	project, service, ok := strings.Cut(string(c.Identity()), "/")
+	if !ok {
+		return ""
+	}
+	return service + "." + project
+}
+
+// Names are what a container may be called, in lower case: its name, short ID,
+// host name, Compose service and aliases. The full ID is not among them.
+func (c *Container) Names() map[string]struct{} {
+	set := make(map[string]struct{}, 4+len(c.Attachments))
+	put := func(name string) {
+		if name != "" {
+			set[strings.ToLower(name)] = struct{}{}
+		}
+	}
+	put(c.Name)
+	put(c.ShortID())
+	put(c.Hostname)
+	if !c.OneOff() {
+		put(c.Labels[ComposeService])
+	}
+	for _, a := range c.Attachments {
+		for _, alias := range a.Aliases {
+			put(alias)
+		}
+	}
+	return set
+}
+
+// Addrs are the addresses that a container has or asked for.
+func (c *Container) Addrs() map[netip.Addr]struct{} {
+	set := make(map[netip.Addr]struct{}, 2*len(c.Attachments))
+	for _, a := range c.Attachments {
+		for _, addr := range []netip.Addr{a.IPv4, a.IPv6, a.Pinned} {
+			if addr.IsValid() {
+				set[addr] = struct{}{}
+			}
+		}
+	}
+	return set
+}

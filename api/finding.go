@@ -1,0 +1,68 @@
+package api
+
+// Finding is one thing that is wrong, or in the way, or worth knowing.
+type Finding struct {
+	Code       Code     `json:"code"`
+	Message    string   `json:"message"`              // one sentence: what, where
+	Fix        string   `json:"fix,omitempty"`        // what no502 does, or what the user can do
+	Candidates []string `json:"candidates,omitempty"` // what it might be instead
+}
+
+// Code is a finding's stable name.
+type Code string
+
+// Findings that a rewrite of the proxy host repairs.
+const (
+	ForwardHostLoopback     Code = "ForwardHostLoopback"     // localhost: NPM's own container
+	ForwardHostMachine      Code = "ForwardHostMachine"      // the machine's address instead of the container
+	ForwardHostAddress      Code = "ForwardHostAddress"      // a container's address, which a recreate changes
+	ForwardHostOld          Code = "ForwardHostOld"          // an address or name it had before
+	ForwardHostID           Code = "ForwardHostID"           // a container ID, which a recreate changes
+	ForwardHostCase         Code = "ForwardHostCase"         // the name in another case
+	ForwardHostUnresolvable Code = "ForwardHostUnresolvable" // a name that NPM's networks do not know
+	ForwardHostShared       Code = "ForwardHostShared"       // a name that other containers answer to as well
+	ForwardPortPublished    Code = "ForwardPortPublished"    // the machine's port instead of the container's
+	ForwardPortWrong        Code = "ForwardPortWrong"        // a port on which nothing listens
+	SchemeMismatch          Code = "SchemeMismatch"
+	AddressChanged          Code = "AddressChanged" // nginx may still hold the old one
+)
+
+// Findings about the network.
+const (
+	NotOnProxyNetwork Code = "NotOnProxyNetwork"
+	NoProxyNetwork    Code = "NoProxyNetwork"
+	CannotAttach      Code = "CannotAttach"
+	EgressWouldOpen   Code = "EgressWouldOpen"
+	NPMNotFound       Code = "NPMNotFound"
+	NPMAmbiguous      Code = "NPMAmbiguous"
+	NPMNeedsRestart   Code = "NPMNeedsRestart"
+	NPMHostMode       Code = "NPMHostMode"
+)
+
+// Findings about the backend, which no rewrite repairs.
+const (
+	BackendNotStarted Code = "BackendNotStarted"
+	BackendExited     Code = "BackendExited"
+	BackendOOMKilled  Code = "BackendOOMKilled"
+	BackendRestarting Code = "BackendRestarting"
+	BackendPaused     Code = "BackendPaused"
+	BackendDead       Code = "BackendDead"
+	BackendStarting   Code = "BackendStarting"
+	BackendUnhealthy  Code = "BackendUnhealthy"
+	PortNotListening  Code = "PortNotListening"
+	LoopbackOnly      Code = "LoopbackOnly"
+	PortUnanswered    Code = "PortUnanswered"
+)
+
+// Findings about what is meant.
+const (
+	BackendUnknown Code = "BackendUnknown"
+	Ambiguous      Code = "Ambiguous"
+	PortAmbiguous  Code = "PortAmbiguous"
+	NotOptedIn     Code = "NotOptedIn"
+	InvalidForward Code = "InvalidForward"
+	UnknownLabel   Code = "UnknownLabel"
+	InvalidLabel   Code = "InvalidLabel"
+	HostMissing    Code = "HostMissing"
+	NginxRejected  Code = "NginxRejected"
+)

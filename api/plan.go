@@ -1,0 +1,135 @@
+package api
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Plan is what to do about one or more keys, why, and what must be looked at
+// before more can be said.
+type Plan struct {
+	Actions  []Action // in the order in which they are applied
+	Verdicts []Verdict
+	Wants    Wants
+}
+
+// Wants are observations that the plan lacks: once made, plan again.
+type Wants struct {
+	Probes []Target
+	// Addresses of which it matters whether they are this machine's.
+	Addresses []netip.Addr
+}
+
+// Empty reports whether nothing more is to be observed.
+func (w Wants) Empty() bool { return len(w.Probes) == 0 && len(w.Addresses) == 0 }
+
+// Verdict is the whole answer about one key.
+type Verdict struct {
+	Key      Key
+	Name     string // the host's first domain, or the container's name
+	Enabled  bool   // NPM serves it
+	OptedIn  bool   // no502 may change it
+	Backend  Identity
+	Forward  Endpoint // as NPM has it
+	Endpoint Endpoint // as it should be; zero while that is not known
+	Findings []Finding
+	Conditions
+}
+
+// Conditions of a proxy host, each true only on evidence.
+type Conditions struct {
+	Resolved Condition // the backend that it means is known
+	Ready    Condition // the backend can answer, and NPM can reach it
+	InSync   Condition // NPM forwards to the right endpoint
+}
+
+// Condition in the manner of Kubernetes. Since is set by whoever records it.
+type Condition struct {
+	Status  ConditionStatus
+	Reason  Code
+	Message string
+	Since   time.Time
+}
+
+// ConditionStatus is True, False or Unknown.
+type ConditionStatus string
+
+// The condition statuses.
+const (
+	True    ConditionStatus = "True"
+	False   ConditionStatus = "False"
+	Unknown ConditionStatus = "Unknown"
+)
+
+// Op is what an Action does.
+type Op string
+
+// The operations, in the order in which a plan applies them.
+const (
+	OpCreateNetwork Op = "create-network"
+	OpAttach        Op = "attach"
+	OpPatch         Op = "patch"
+	OpResave        Op = "re-save" // write a host unchanged, so that nginx resolves its name anew
+)
+
+// Action is one change, with the findings that caused it.
+type Action struct {
+	Op      Op
+	Because []Code
+
+	// Of create-network and attach.
+	Network string // its name
+	Subnet  Subnet // create-network
+	// Of attach.
+	Container string // ID
+	Name      string // its name
+	Address   netip.Addr
+	Aliases   []string
+
+	// Of patch and re-save.
+	Host     int
+	Domain   string
+	From, To Endpoint
+	Backend  Identity
+}
+
+// Key of the thing that the action changes.
+func (a Action) Key() Key {
+	switch a.Op {
+	case OpAttach:
+		return ContainerKey(a.Container)
+	case OpPatch, OpResave:
+		return HostKey(a.Host)
+	}
+	return SystemKey()
+}
+
+// String is the action in one line, as people read it.
+func (a Action) String() string {
+	switch a.Op {
+	case OpCreateNetwork:
+		return "create network " + a.Network
+	case OpAttach:
+		s := "attach " + a.Name + " to network " + a.Network
+		if a.Address.IsValid() {
+			s += " as " + a.Address.String()
+		}
+		return s
+	case OpPatch:
+		return fmt.Sprintf("%s: forward to %s instead of %s", a.Domain, a.To, a.From)
+	case OpResave:
+		return a.Domain + ": save again, so that nginx looks up " + a.To.Host + " anew"
+	}
+	return string(a.Op)
+}
+
+// Why is the action's causes, separated by commas.
+func (a Action) Why() string {
+	codes := make([]string, len(a.Because))
+	for i, c := range a.Because {
+		codes[i] = string(c)
+	}
+	return strings.Join(codes, ", ")
+}

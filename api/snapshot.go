@@ -1,0 +1,49 @@
+package api
+
+import "net/netip"
+
+// Snapshot is everything a plan may look at. Whoever builds one sees to it
+// that nothing in it changes while the plan is made.
+type Snapshot struct {
+	Engine *Engine
+	NPM    *NPM
+	// Self is the ID of no502's own container; empty outside Docker.
+	Self string
+	// Probes are the ports looked at so far.
+	Probes map[Target]Probe
+	// Machine tells of addresses, as far as it was asked, whether they are
+	// this machine's: proven, or proven not to be.
+	Machine map[netip.Addr]bool
+	// Cached is, by proxy host, the address that nginx may still hold for the
+	// forward host: it was true moments ago.
+	Cached map[int]netip.Addr
+}
+
+// index finds the IDs filed under a key. A key's IDs are few.
+type index[K, ID comparable] map[K][]ID
+
+func (x index[K, ID]) add(key K, id ID) {
+	for _, have := range x[key] {
+		if have == id {
+			return
+		}
+	}
+	x[key] = append(x[key], id)
+}
+
+func (x index[K, ID]) remove(key K, id ID) {
+	ids := x[key]
+	for i, have := range ids {
+		if have != id {
+			continue
+		}
+		if len(ids) == 1 {
+			delete(x, key)
+			return
+		}
+		// A new array: whoever read the old one keeps what was read.
+		kept := make([]ID, 0, len(ids)-1)
+		x[key] = append(append(kept, ids[:i]...), ids[i+1:]...)
+		return
+	}
+}

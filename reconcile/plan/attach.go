@@ -1,0 +1,123 @@
+package plan
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+
+	"github.com/no502/no502/api"
+	"github.com/no502/no502/reconcile/intent"
+)
+
+// attach plans to put a container on the proxy network.
+func (b *builder) attach(c *api.Container, because []api.Code) {
+	b.attachTo(b.t.Proxy, c, because)
+}
+
+func (b *builder) attachTo(n api.Network, c *api.Container, because []api.Code) {
+	a := api.Action{
+		Op: api.OpAttach, Network: n.Name, Container: c.ID, Name: c.Name, Because: because,
+		Address: b.stableAddress(n, c),
+	}
+	if alias := c.SharedAlias(); alias != "" && !c.OneOff() {
+		a.Aliases = []string{alias}
+	}
+	b.act(a)
+}
+
+// reach plans the attachment of an opted-in container where it shares no
+// network with NPM, and says what stands in the way where it cannot be.
+func (b *builder) reach(c *api.Container, act bool) *api.Finding {
+	if b.t.NPM == nil || c.ID == b.t.NPM.ID || b.t.Shares(c) {
+		return nil
+	}
+	switch c.NetworkMode {
+	case "host":
+		return nil // reached through the machine's gateway address
+	case "none":
+		return &api.Finding{
+			Code:    api.CannotAttach,
+			Message: fmt.Sprintf("the container %s has no network (network_mode: none), and Docker does not attach such a one", c.Name),
+			Fix:     "remove network_mode: none from the service",
+		}
+	}
+	if b.opensEgress(c) {
+		return &api.Finding{
+			Code: api.EgressWouldOpen,
+			Message: fmt.Sprintf("the container %s has only internal networks; attached to %s it could reach the outside",
+				c.Name, b.t.Proxy.Name),
+			Fix: fmt.Sprintf("allow it with the label %s.egress: \"true\", or give NPM and the service an internal network in common", b.p.Prefix),
+		}
+	}
+	f := &api.Finding{
+		Code:    api.NotOnProxyNetwork,
+		Message: fmt.Sprintf("the container %s shares no network with NPM", c.Name),
+		Fix:     "no502 attaches it to " + b.t.Proxy.Name,
+	}
+	if act {
+		b.attach(c, []api.Code{api.NotOnProxyNetwork})
+	}
+	return f
+}
+
+// opensEgress: a container whose networks are all internal would gain a way
+// out. A network that no502 makes is internal itself.
+func (b *builder) opensEgress(c *api.Container) bool {
+	if b.t.Proxy.ID == "" || b.t.Proxy.Internal || len(c.Attachments) == 0 {
+		return false
+	}
+	for _, a := range c.Attachments {
+		if n := b.s.Engine.Network(a.NetworkID); n == nil || !n.Internal {
+			return false
+		}
+	}
+	return !intent.Of(c.Labels, b.p.Prefix).Egress
+}
+
+// stableAddress is the address that this replica gets at every recreate: by
+// the hash of its identity outside the range from which the Engine hands out
+// addresses, the next free one where two collide. Invalid where the network
+// does not let an address be chosen.
+func (b *builder) stableAddress(n api.Network, c *api.Container) netip.Addr {
+	for _, s := range n.Subnets {
+		if !s.Prefix.Addr().Is4() || !s.Range.IsValid() || s.Range.Bits() <= s.Prefix.Bits() {
+			continue
+		}
+		return b.firstFree(n.ID, s, c.Replica())
+	}
+	return netip.Addr{}
+}
+
+func (b *builder) firstFree(network string, s api.Subnet, replica string) netip.Addr {
+	first := s.Prefix.Masked().Addr().As4()
+	base, size := binary.BigEndian.Uint32(first[:]), uint32(1)<<(32-s.Prefix.Bits())
+	low := s.Range.Masked().Addr().As4()
+	from, span := binary.BigEndian.Uint32(low[:])-base, uint32(1)<<(32-s.Range.Bits())
+	room := size - span
+	hash := fnv.New32a()
+	hash.Write([]byte(replica)) // never fails
+	start := hash.Sum32() % room
+	for i := range room {
+		offset := (start + i) % room
+		if offset >= from {
+			offset += span // step over the Engine's own range
+		}
+		if offset == 0 || offset == size-1 {
+			continue // the network's own address, and broadcast
+		}
+		var raw [4]byte
+		binary.BigEndian.PutUint32(raw[:], base+offset)
+		addr := netip.AddrFrom4(raw)
+		by, reserved := b.reserved[addr]
+		if addr == s.Gateway || reserved && by != replica || b.s.Engine.AddressTaken(network, addr, replica) {
+			continue
+		}
+		if b.reserved == nil {
+			b.reserved = map[netip.Addr]string{}
+		}
+		b.reserved[addr] = replica
+		return addr
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,110 @@
+// Package plan decides what to do: Build and For are pure functions of a
+// snapshot and a policy. They read no clock, make no request and log nothing;
+// the same snapshot gives the same plan, in the same order.
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/no502/no502/api"
+	"github.com/no502/no502/reconcile/resolve"
+)
+
+// Build plans everything.
+func Build(s *api.Snapshot, p api.Policy) api.Plan {
+	containers, hosts := s.Engine.Containers(), s.NPM.Hosts()
+	keys := make([]api.Key, 0, 1+len(containers)+len(hosts))
+	keys = append(keys, api.SystemKey())
+	for _, c := range containers {
+		keys = append(keys, api.ContainerKey(c.ID))
+	}
+	for _, h := range hosts {
+		keys = append(keys, api.HostKey(h.ID))
+	}
+	return For(s, p, keys...)
+}
+
+// For plans some keys. Its cost does not depend on how much else there is.
+func For(s *api.Snapshot, p api.Policy, keys ...api.Key) api.Plan {
+	b := builder{s: s, p: p, t: resolve.Locate(s, p)}
+	if b.t.NPM != nil && b.t.Proxy.ID == "" {
+		b.t.Proxy.Internal = true
+		b.t.Proxy.Subnets = b.freeSubnet()
+	}
+	for _, key := range keys {
+		switch key.Kind {
+		case api.KindSystem:
+			b.system()
+		case api.KindContainer:
+			if c := s.Engine.Container(key.ID); c != nil {
+				b.container(c)
+			}
+		case api.KindHost:
+			id, _ := key.HostID()
+			if h := s.NPM.Host(id); h != nil {
+				b.host(h)
+			}
+		}
+	}
+	return b.finish()
+}
+
+type builder struct {
+	s *api.Snapshot
+	p api.Policy
+	t resolve.Topology
+
+	plan    api.Plan
+	planned map[subject]int // index into plan.Actions
+	// reserved are the addresses that this plan gives, and to which replica.
+	reserved map[netip.Addr]string
+}
+
+// subject is what at most one action of a plan changes.
+type subject struct {
+	op      api.Op
+	key     api.Key
+	network string
+}
+
+// act adds an action, or its causes to the same action planned before.
+func (b *builder) act(a api.Action) {
+	is := subject{a.Op, a.Key(), a.Network}
+	if i, ok := b.planned[is]; ok {
+		have := &b.plan.Actions[i]
+		for _, code := range a.Because {
+			if !slices.Contains(have.Because, code) {
+				have.Because = append(have.Because, code)
+			}
+		}
+		return
+	}
+	if b.planned == nil {
+		b.planned = map[subject]int{}
+	}
+	b.planned[is] = len(b.plan.Actions)
+	b.plan.Actions = append(b.plan.Actions, a)
+}
+
+func (b *builder) finish() api.Plan {
+	slices.SortStableFunc(b.plan.Actions, func(x, y api.Action) int {
+		return cmp.Or(rank(x.Op)-rank(y.Op), cmp.Compare(x.Network, y.Network),
+			cmp.Compare(x.Name, y.Name), cmp.Compare(x.Container, y.Container), x.Host-y.Host)
+	})
+	for i := range b.plan.Actions {
+		slices.Sort(b.plan.Actions[i].Because)
+	}
+	slices.SortFunc(b.plan.Wants.Probes, func(x, y api.Target) int {
+		return cmp.Or(x.Addr.Compare(y.Addr), cmp.Compare(x.Container, y.Container))
+	})
+	b.plan.Wants.Probes = slices.Compact(b.plan.Wants.Probes)
+	slices.SortFunc(b.plan.Wants.Addresses, netip.Addr.Compare)
+	b.plan.Wants.Addresses = slices.Compact(b.plan.Wants.Addresses)
+	return b.plan
+}
+
+func rank(op api.Op) int {
+	return slices.Index([]api.Op{api.OpCreateNetwork, api.OpAttach, api.OpPatch, api.OpResave}, op)
+}

@@ -1,0 +1,217 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/no502/no502/api"
+)
+
+// probed is what a backend's port answered: of its replicas the one that
+// answers best. Not known while some replica was not looked at yet.
+func (j *judgement) probed(up, at []*api.Container, port uint16) (best api.Probe, known bool) {
+	known = true
+	for i, c := range up {
+		addr := j.address(at[i])
+		if !addr.IsValid() {
+			continue
+		}
+		target := api.Target{
+			Container: c.ID, StartedAt: c.State.StartedAt.UnixNano(), Pid: c.State.Pid,
+			Addr: netip.AddrPortFrom(addr, port),
+		}
+		p, looked := j.s.Probes[target]
+		if !looked {
+			j.plan.Wants.Probes = append(j.plan.Wants.Probes, target)
+			known = false
+			continue
+		}
+		if p.Port == api.PortOpen {
+			return p, true
+		}
+		if best.Port == "" || p.Port == api.PortLoopback {
+			best = p
+		}
+	}
+	return best, known
+}
+
+// address is where NPM reaches a container: on a network that they share, or
+// on the machine itself.
+func (j *judgement) address(c *api.Container) netip.Addr {
+	if c.NetworkMode == "host" {
+		return j.gateway()
+	}
+	for _, a := range j.t.SharedWith(c) {
+		if a.IPv4.IsValid() {
+			return a.IPv4
+		}
+		if a.IPv6.IsValid() {
+			return a.IPv6
+		}
+	}
+	return netip.Addr{}
+}
+
+// gateway is the machine's address on the proxy network.
+func (j *judgement) gateway() netip.Addr { return j.t.Proxy.Gateway4() }
+
+func (j *judgement) gatewayHost() string {
+	gw := j.gateway()
+	if j.h.Forward.Host != gw.String() {
+		j.wrong(api.Finding{
+			Code:    api.ForwardHostMachine,
+			Message: fmt.Sprintf("NPM forwards to %s, but what is meant listens on the machine itself", j.h.Forward.Host),
+		}, "forward to "+gw.String()+", the machine's address on the network "+j.t.Proxy.Name)
+	}
+	return gw.String()
+}
+
+// port is the container's port that NPM should forward to: what the label
+// says; what the machine's published port leads to; the forward port if the
+// backend listens there; else the only one that answers.
+func (j *judgement) port(up, at []*api.Container) (uint16, bool) {
+	forward := j.h.Forward.Port
+	inner, published := leadsTo(up, forward)
+	switch {
+	case j.in.Port != 0:
+		if j.in.Port != forward {
+			j.wrongPort(api.ForwardPortWrong, up[0], j.in.Port, "the label says "+strconv.Itoa(int(j.in.Port)))
+		}
+		return j.in.Port, j.listening(up, at, j.in.Port)
+	case j.m.Machine && published:
+		if inner != forward {
+			j.publishedPort(up[0], inner)
+		}
+		return inner, j.listening(up, at, inner)
+	}
+	p, known := j.probed(up, at, forward)
+	if !known || p.Port == api.PortOpen {
+		return forward, known
+	}
+	if published && inner != forward {
+		if q, known := j.probed(up, at, inner); !known {
+			return 0, false
+		} else if q.Port == api.PortOpen {
+			j.publishedPort(up[0], inner)
+			return inner, true
+		}
+	}
+	if j.settledPort(up[0]) {
+		return 0, j.listening(up, at, forward)
+	}
+	return j.onlyPort(up, at)
+}
+
+// settledPort: the image declares the forward port, or it was right before.
+// Then the backend is late, not elsewhere.
+func (j *judgement) settledPort(c *api.Container) bool {
+	o := j.h.Ownership
+	return slices.Contains(tcpPorts(c), j.h.Forward.Port) || o != nil && o.Wrote == j.h.Forward || c.State.Health == api.Starting
+}
+
+// onlyPort looks for the port in what the container exposes.
+func (j *judgement) onlyPort(up, at []*api.Container) (uint16, bool) {
+	var open []uint16
+	complete := true
+	const limit = 16 // ports looked at; more is a range, and no answer
+	for _, port := range first(limit, tcpPorts(up[0])) {
+		p, known := j.probed(up, at, port)
+		complete = complete && known
+		if p.Port == api.PortOpen && (p.Plain || p.TLS) {
+			open = append(open, port)
+		}
+	}
+	switch {
+	case !complete:
+		return 0, false
+	case len(open) == 1:
+		j.wrongPort(api.ForwardPortWrong, up[0], open[0], fmt.Sprintf("%d is the only one that answers", open[0]))
+		return open[0], true
+	case len(open) > 1:
+		names := make([]string, len(open))
+		for i, port := range open {
+			names[i] = strconv.Itoa(int(port))
+		}
+		j.fail(&j.v.Ready, api.Finding{
+			Code: api.PortAmbiguous,
+			Message: fmt.Sprintf("nothing listens on port %d of %s, and several other ports answer: %s",
+				j.h.Forward.Port, up[0].Name, strings.Join(names, ", ")),
+			Fix:        fmt.Sprintf("say which with the label %s.port", j.p.Prefix),
+			Candidates: names,
+		})
+		return 0, false
+	}
+	return 0, j.listening(up, at, j.h.Forward.Port)
+}
+
+func (j *judgement) wrongPort(code api.Code, c *api.Container, port uint16, why string) {
+	j.wrong(api.Finding{
+		Code:    code,
+		Message: fmt.Sprintf("NPM forwards to port %d of %s, but %s", j.h.Forward.Port, c.Name, why),
+	}, "forward to port "+strconv.Itoa(int(port)))
+}
+
+func (j *judgement) publishedPort(c *api.Container, inner uint16) {
+	j.wrongPort(api.ForwardPortPublished, c, inner,
+		fmt.Sprintf("that is the machine's port; inside the container it is %d", inner))
+}
+
+// listening reports whether a port is open, and says what is the matter where
+// it is not.
+func (j *judgement) listening(up, at []*api.Container, port uint16) bool {
+	p, known := j.probed(up, at, port)
+	if known && p.Port != api.PortOpen {
+		j.fail(&j.v.Ready, closed(up[0], j.address(at[0]), port, p.Port))
+	}
+	return known && p.Port == api.PortOpen
+}
+
+// scheme is what the port speaks; what the label says outweighs it, and a
+// port that speaks both, or neither, is left as it is.
+func (j *judgement) scheme(up, at []*api.Container, port uint16) string {
+	scheme, why := j.h.Forward.Scheme, ""
+	p, _ := j.probed(up, at, port)
+	switch {
+	case j.in.Scheme != "":
+		scheme, why = j.in.Scheme, "the label says "+j.in.Scheme
+	case p.TLS && !p.Plain:
+		scheme, why = "https", fmt.Sprintf("port %d of %s speaks TLS", port, up[0].Name)
+	case p.Plain && !p.TLS:
+		scheme, why = "http", fmt.Sprintf("port %d of %s speaks plain HTTP", port, up[0].Name)
+	}
+	if scheme != j.h.Forward.Scheme {
+		j.wrong(api.Finding{
+			Code:    api.SchemeMismatch,
+			Message: fmt.Sprintf("NPM forwards with %s, but %s", j.h.Forward.Scheme, why),
+		}, "use "+scheme)
+	}
+	return scheme
+}
+
+// leadsTo is the container port behind a published port of the machine.
+func leadsTo(cs []*api.Container, port uint16) (uint16, bool) {
+	for _, c := range cs {
+		for _, p := range c.Published {
+			if p.HostPort == port && p.Port.Protocol == "tcp" {
+				return p.Port.Number, true
+			}
+		}
+	}
+	return 0, false
+}
+
+func tcpPorts(c *api.Container) []uint16 {
+	var ports []uint16
+	for _, p := range c.Exposed {
+		if p.Protocol == "tcp" && !slices.Contains(ports, p.Number) {
+			ports = append(ports, p.Number)
+		}
+	}
+	return ports
+}
+
+func first[T any](n int, s []T) []T { return s[:min(n, len(s))] }
