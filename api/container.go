@@ -99,7 +99,10 @@ type Attachment struct {
 	IPv6      netip.Addr
 	Pinned    netip.Addr // the address asked for when it was attached, if any
 	Gateway   netip.Addr
-	Aliases   []string
+	// Aliases are the further names by which Docker's DNS knows the container
+	// there. (From API 1.44 on the Engine lists them as DNSNames, the host name
+	// among them.)
+	Aliases []string
 	// Ours marks an attachment that no502 made and may undo.
 	Ours bool
 }
@@ -116,6 +119,9 @@ func (c *Container) Attachment(networkID string) (Attachment, bool) {
 	}
 	return Attachment{}, false
 }
+
+// Joins returns the ID (or name) of the container whose network this one uses.
+func (c *Container) Joins() (string, bool) { return strings.CutPrefix(c.NetworkMode, "container:") }
 
 // ShortID is the 12 digits by which Docker's DNS also knows a container.
 func (c *Container) ShortID() string {
@@ -160,13 +166,14 @@ func (c *Container) Replica() string {
 }
 
 // SharedAlias is the name under which all replicas of a Compose service can be
-// reached and nobody else: "service.project". Empty outside Compose.
+// reached and nobody else: "service.project". Empty outside Compose, and where
+// the labels, which anybody may write, make no host name.
 func (c *Container) SharedAlias() string {
 	project, service, ok := strings.Cut(string(c.Identity()), "/")
-	if !ok {
-		return ""
+	if alias := service + "." + project; ok && IsForwardHost(alias) {
+		return alias
 	}
-	return service + "." + project
+	return ""
 }
 
 // Names are what a container may be called, in lower case: its name, short ID,

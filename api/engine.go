@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,11 +21,12 @@ type Engine struct {
 	byRole     index[string, string]
 	netByName  index[string, string]
 	gateways   index[netip.Addr, string]
-	former     map[string]Identity
+	// byHostMode: containers on the machine's own network, by exposed port.
+	byHostMode index[uint16, string]
+	// joined: containers that use another one's network, by its ID.
+	joined index[string, string]
+	former memory
 }
-
-// formerLimit bounds the memory of names and addresses that once were.
-const formerLimit = 10_000
 
 // NewEngine returns an Engine that holds these containers and networks.
 func NewEngine(containers []*Container, networks []*Network) *Engine {
@@ -40,7 +42,9 @@ func NewEngine(containers []*Container, networks []*Network) *Engine {
 		byRole:     index[string, string]{},
 		netByName:  index[string, string]{},
 		gateways:   index[netip.Addr, string]{},
-		former:     map[string]Identity{},
+		byHostMode: index[uint16, string]{},
+		joined:     index[string, string]{},
+		former:     newMemory(),
 	}
 	for _, n := range networks {
 		e.SetNetwork(n)
@@ -65,6 +69,9 @@ func (e *Engine) NetworkByName(name string) *Network {
 	return nil
 }
 
+// NetworksNamed counts the networks of this name: the Engine allows several.
+func (e *Engine) NetworksNamed(name string) int { return len(e.netByName[name]) }
+
 // Containers returns all containers, by ID.
 func (e *Engine) Containers() []*Container {
 	all := make([]*Container, 0, len(e.containers))
@@ -82,7 +89,7 @@ func (e *Engine) Networks() []*Network {
 		all = append(all, n)
 	}
 	slices.SortFunc(all, func(a, b *Network) int {
-		return strings.Compare(a.Name+a.ID, b.Name+b.ID)
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 	})
 	return all
 }
@@ -106,6 +113,13 @@ func (e *Engine) At(addr netip.Addr) []*Container { return e.pick(e.byAddr[addr.
 // or are configured to.
 func (e *Engine) Publishing(port uint16) []*Container { return e.pick(e.byPort[port]) }
 
+// ListeningOnMachine finds the containers that use the machine's own network
+// and expose this TCP port. What is exposed need not be what listens.
+func (e *Engine) ListeningOnMachine(port uint16) []*Container { return e.pick(e.byHostMode[port]) }
+
+// Joining finds the containers that use this container's network.
+func (e *Engine) Joining(id string) []*Container { return e.pick(e.joined[id]) }
+
 // Replicas finds a backend's containers.
 func (e *Engine) Replicas(id Identity) []*Container { return e.pick(e.byIdentity[id]) }
 
@@ -120,12 +134,6 @@ func (e *Engine) OfImage(repository string) []*Container { return e.pick(e.byIma
 
 // WithRole finds the containers whose role label has this value.
 func (e *Engine) WithRole(role string) []*Container { return e.pick(e.byRole[role]) }
-
-// Former finds the backend that had this name or address before.
-func (e *Engine) Former(nameOrAddr string) (Identity, bool) {
-	id, ok := e.former[strings.ToLower(nameOrAddr)]
-	return id, ok
-}
 
 // IsGateway reports whether the address is this machine's on a Docker network.
 func (e *Engine) IsGateway(addr netip.Addr) bool { return len(e.gateways[addr.Unmap()]) > 0 }
@@ -159,11 +167,12 @@ func (e *Engine) pick(ids []string) []*Container {
 func (e *Engine) SetContainer(c *Container) {
 	if old := e.containers[c.ID]; old != nil {
 		e.unfile(old)
+		e.former.recall(old, c)
 	}
 	e.containers[c.ID] = c
+	e.former.renew(c)
 	for name := range c.Names() {
 		e.byName.add(name, c.ID)
-		delete(e.former, name)
 	}
 	for addr := range c.Addrs() {
 		e.byAddr.add(addr, c.ID)
@@ -171,6 +180,16 @@ func (e *Engine) SetContainer(c *Container) {
 	for _, p := range c.Published {
 		if p.Port.Protocol == "tcp" {
 			e.byPort.add(p.HostPort, c.ID)
+		}
+	}
+	if owner, joins := c.Joins(); joins {
+		e.joined.add(owner, c.ID)
+	}
+	if c.NetworkMode == "host" {
+		for _, p := range c.Exposed {
+			if p.Protocol == "tcp" {
+				e.byHostMode.add(p.Number, c.ID)
+			}
 		}
 	}
 	e.byIdentity.add(c.Identity(), c.ID)
@@ -189,59 +208,27 @@ func (e *Engine) RemoveContainer(id string) {
 	if old := e.containers[id]; old != nil {
 		e.unfile(old)
 		delete(e.containers, id)
+		e.former.recall(old, nil)
 	}
-}
-
-// Inherit takes over another Engine's memory of former names and addresses,
-// and adds what that one held and this one does not.
-func (e *Engine) Inherit(before *Engine) {
-	if before == nil {
-		return
-	}
-	for what, id := range before.former {
-		e.remember(what, id)
-	}
-	for id, c := range before.containers {
-		now := e.containers[id]
-		for name := range c.Names() {
-			if !slices.Contains(e.byName[name], id) {
-				e.remember(name, c.Identity())
-			}
-		}
-		for addr := range c.Addrs() {
-			if now == nil || !slices.Contains(e.byAddr[addr], id) {
-				e.remember(addr.String(), c.Identity())
-			}
-		}
-	}
-}
-
-func (e *Engine) remember(what string, id Identity) {
-	if _, have := e.former[what]; !have && len(e.former) >= formerLimit {
-		for old := range e.former {
-			delete(e.former, old)
-			break
-		}
-	}
-	e.former[what] = id
 }
 
 func (e *Engine) unfile(old *Container) {
-	id := old.Identity()
 	for name := range old.Names() {
 		e.byName.remove(name, old.ID)
-		if len(e.byName[name]) == 0 {
-			e.remember(name, id)
-		}
 	}
 	for addr := range old.Addrs() {
 		e.byAddr.remove(addr, old.ID)
-		e.remember(addr.String(), id)
 	}
 	for _, p := range old.Published {
 		e.byPort.remove(p.HostPort, old.ID)
 	}
-	e.byIdentity.remove(id, old.ID)
+	if owner, joins := old.Joins(); joins {
+		e.joined.remove(owner, old.ID)
+	}
+	for _, p := range old.Exposed {
+		e.byHostMode.remove(p.Number, old.ID)
+	}
+	e.byIdentity.remove(old.Identity(), old.ID)
 	for _, d := range old.Claims {
 		e.byClaim.remove(d, old.ID)
 	}
@@ -254,10 +241,8 @@ func (e *Engine) SetNetwork(n *Network) {
 	e.RemoveNetwork(n.ID)
 	e.networks[n.ID] = n
 	e.netByName.add(n.Name, n.ID)
-	for _, s := range n.Subnets {
-		if s.Gateway.IsValid() {
-			e.gateways.add(s.Gateway, n.ID)
-		}
+	for _, addr := range n.machineAddrs() {
+		e.gateways.add(addr, n.ID)
 	}
 }
 
@@ -269,10 +254,8 @@ func (e *Engine) RemoveNetwork(id string) {
 	}
 	delete(e.networks, id)
 	e.netByName.remove(old.Name, id)
-	for _, s := range old.Subnets {
-		if s.Gateway.IsValid() {
-			e.gateways.remove(s.Gateway, id)
-		}
+	for _, addr := range old.machineAddrs() {
+		e.gateways.remove(addr, id)
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	ForwardPortPublished    Code = "ForwardPortPublished"    // the machine's port instead of the container's
 	ForwardPortWrong        Code = "ForwardPortWrong"        // a port on which nothing listens
 	SchemeMismatch          Code = "SchemeMismatch"
+	InvalidForward          Code = "InvalidForward" // a forward host that is neither a name nor an address
 	AddressChanged          Code = "AddressChanged" // nginx may still hold the old one
 )
 
@@ -33,6 +34,7 @@ const (
 	NoProxyNetwork    Code = "NoProxyNetwork"
 	CannotAttach      Code = "CannotAttach"
 	EgressWouldOpen   Code = "EgressWouldOpen"
+	NetworkAmbiguous  Code = "NetworkAmbiguous" // several networks have the name
 	NPMNotFound       Code = "NPMNotFound"
 	NPMAmbiguous      Code = "NPMAmbiguous"
 	NPMNeedsRestart   Code = "NPMNeedsRestart"
@@ -60,7 +62,6 @@ const (
 	Ambiguous      Code = "Ambiguous"
 	PortAmbiguous  Code = "PortAmbiguous"
 	NotOptedIn     Code = "NotOptedIn"
-	InvalidForward Code = "InvalidForward"
 	UnknownLabel   Code = "UnknownLabel"
 	InvalidLabel   Code = "InvalidLabel"
 	HostMissing    Code = "HostMissing"

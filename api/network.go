@@ -30,12 +30,28 @@ func (n *Network) UserDefined() bool {
 	return n.Driver != "host" && n.Driver != "null"
 }
 
-// Gateway4 is the address of the machine on this network.
+// Gateway4 is the address of the machine on this network; invalid where its
+// gateway is not the machine.
 func (n *Network) Gateway4() netip.Addr {
-	for _, s := range n.Subnets {
-		if s.Gateway.Is4() {
-			return s.Gateway
+	for _, addr := range n.machineAddrs() {
+		if addr.Is4() {
+			return addr
 		}
 	}
 	return netip.Addr{}
+}
+
+// machineAddrs are the machine's own addresses on a network. The gateway of a
+// macvlan or ipvlan network is the LAN's router.
+func (n *Network) machineAddrs() []netip.Addr {
+	if n.Driver != "bridge" {
+		return nil
+	}
+	var addrs []netip.Addr
+	for _, s := range n.Subnets {
+		if s.Gateway.IsValid() {
+			addrs = append(addrs, s.Gateway.Unmap())
+		}
+	}
+	return addrs
 }

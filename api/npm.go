@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -12,7 +11,7 @@ import (
 type NPM struct {
 	hosts     map[int]*ProxyHost
 	byDomain  index[string, int]
-	byForward index[string, int] // lower-cased forward host
+	byForward index[string, int] // by BareHost
 	byPort    index[uint16, int] // hosts that forward to an address or localhost
 	byBackend index[Identity, int]
 }
@@ -48,8 +47,8 @@ func (n *NPM) Hosts() []*ProxyHost {
 // ByDomain finds the hosts that serve a domain: none or one, NPM sees to it.
 func (n *NPM) ByDomain(domain string) []int { return n.byDomain[strings.ToLower(domain)] }
 
-// ByForward finds the hosts with this forward host, case-blind.
-func (n *NPM) ByForward(host string) []int { return n.byForward[strings.ToLower(host)] }
+// ByForward finds the hosts with this forward host, however it is written.
+func (n *NPM) ByForward(host string) []int { return n.byForward[BareHost(host)] }
 
 // ByMachinePort finds the hosts that forward to this port of an address or of
 // localhost: perhaps a published port of this machine.
@@ -65,8 +64,9 @@ func (n *NPM) SetHost(h *ProxyHost) {
 	for _, d := range h.Domains {
 		n.byDomain.add(strings.ToLower(d), h.ID)
 	}
-	n.byForward.add(strings.ToLower(h.Forward.Host), h.ID)
-	if IsMachineName(h.Forward.Host) || isAddr(h.Forward.Host) {
+	bare := BareHost(h.Forward.Host)
+	n.byForward.add(bare, h.ID)
+	if IsMachineName(bare) || isAddr(bare) {
 		n.byPort.add(h.Forward.Port, h.ID)
 	}
 	if h.Ownership != nil {
@@ -84,24 +84,9 @@ func (n *NPM) RemoveHost(id int) {
 	for _, d := range old.Domains {
 		n.byDomain.remove(strings.ToLower(d), id)
 	}
-	n.byForward.remove(strings.ToLower(old.Forward.Host), id)
+	n.byForward.remove(BareHost(old.Forward.Host), id)
 	n.byPort.remove(old.Forward.Port, id)
 	if old.Ownership != nil {
 		n.byBackend.remove(old.Ownership.Backend, id)
 	}
-}
-
-// IsMachineName reports whether a forward host is one of the names by which
-// people mean the machine itself.
-func IsMachineName(host string) bool {
-	switch strings.ToLower(strings.TrimSuffix(host, ".")) {
-	case "localhost", "localhost.localdomain", "host.docker.internal", "gateway.docker.internal", "host.containers.internal":
-		return true
-	}
-	return false
-}
-
-func isAddr(host string) bool {
-	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil
 }

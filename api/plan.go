@@ -34,7 +34,9 @@ type Verdict struct {
 	Backend  Identity
 	Forward  Endpoint // as NPM has it
 	Endpoint Endpoint // as it should be; zero while that is not known
-	Findings []Finding
+	// Addresses are where the endpoint's host leads now.
+	Addresses []netip.Addr
+	Findings  []Finding
 	Conditions
 }
 

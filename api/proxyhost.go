@@ -75,24 +75,38 @@ const (
 )
 
 // Mark reads the host's Advanced tab. The most cautious of several marks
-// counts; an unknown word is "off", since it was meant to restrain.
+// counts; an unknown word is "off", since it was meant to restrain. Behind a
+// directive only what restrains counts: it may be the inside of a string.
 func (h *ProxyHost) Mark() Mark {
 	mark := MarkNone
 	for line := range strings.Lines(h.Advanced) {
-		text, ok := strings.CutPrefix(strings.TrimSpace(line), "#")
-		if !ok {
-			continue
-		}
-		text, ok = strings.CutPrefix(strings.TrimSpace(text), "no502:")
-		if !ok {
-			continue
-		}
-		switch said := Mark(strings.ToLower(strings.TrimSpace(text))); {
-		case said == MarkOn && mark == MarkNone, said == MarkObserve && mark != MarkOff:
+		before, comment, _ := strings.Cut(line, "#")
+		switch said := markOf(comment); {
+		case said == MarkOn && mark == MarkNone && strings.TrimSpace(before) == "",
+			said == MarkObserve && mark != MarkOff, said == MarkOff:
 			mark = said
-		case said != MarkOn && said != MarkObserve:
-			mark = MarkOff
 		}
 	}
 	return mark
+}
+
+// markOf reads one comment: "no502: on", with or without the colon.
+func markOf(comment string) Mark {
+	const sign = "no502"
+	comment = strings.TrimLeft(comment, "# \t")
+	if len(comment) < len(sign) || !strings.EqualFold(comment[:len(sign)], sign) {
+		return MarkNone
+	}
+	text, colon := strings.CutPrefix(strings.TrimSpace(comment[len(sign):]), ":")
+	word := ""
+	if words := strings.Fields(text); len(words) > 0 {
+		word = strings.TrimRight(words[0], ".,;")
+	}
+	switch said := Mark(strings.ToLower(word)); {
+	case said == MarkOn, said == MarkObserve, said == MarkOff:
+		return said
+	case colon:
+		return MarkOff
+	}
+	return MarkNone // prose about no502
 }

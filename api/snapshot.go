@@ -6,7 +6,7 @@ import "net/netip"
 // that nothing in it changes while the plan is made.
 type Snapshot struct {
 	Engine *Engine
-	NPM    *NPM
+	NPM    *NPM // nil while its hosts are not known
 	// Self is the ID of no502's own container; empty outside Docker.
 	Self string
 	// Probes are the ports looked at so far.
@@ -17,18 +17,21 @@ type Snapshot struct {
 	// Cached is, by proxy host, the address that nginx may still hold for the
 	// forward host: it was true moments ago.
 	Cached map[int]netip.Addr
+	// Fresh are the containers, by ID, that started so recently that a port
+	// which is closed may still open. Nothing is concluded from it.
+	Fresh map[string]bool
 }
 
-// index finds the IDs filed under a key. A key's IDs are few.
+// index finds the IDs filed under a key.
 type index[K, ID comparable] map[K][]ID
 
+// add files an ID. Whoever files one thing under several keys does so in one
+// go, so that a repetition can only be the last entry: many containers may be
+// of one image.
 func (x index[K, ID]) add(key K, id ID) {
-	for _, have := range x[key] {
-		if have == id {
-			return
-		}
+	if ids := x[key]; len(ids) == 0 || ids[len(ids)-1] != id {
+		x[key] = append(ids, id)
 	}
-	x[key] = append(x[key], id)
 }
 
 func (x index[K, ID]) remove(key K, id ID) {

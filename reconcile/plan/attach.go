@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/intent"
+	"github.com/no502/no502/reconcile/resolve"
 )
 
 // attach plans to put a container on the proxy network.
@@ -26,10 +29,30 @@ func (b *builder) attachTo(n api.Network, c *api.Container, because []api.Code) 
 	b.act(a)
 }
 
+// reachOwner is reach for whose network a container uses.
+func (b *builder) reachOwner(c *api.Container, act bool) *api.Finding {
+	owner := resolve.NetOwner(b.s.Engine, c)
+	if owner == nil {
+		return &api.Finding{
+			Code:    api.CannotAttach,
+			Message: fmt.Sprintf("the container %s uses the network of a container that no longer exists", c.Name),
+			Fix:     "recreate it: docker compose up -d --force-recreate",
+		}
+	}
+	if owner != c && b.t.NPM != nil && !b.isProxy(owner) && !b.t.Shares(owner) && intent.Of(owner.Labels, b.p.Prefix).Denied {
+		return &api.Finding{
+			Code:    api.CannotAttach,
+			Message: fmt.Sprintf("the container %s uses the network of %s, which is opted out", c.Name, owner.Name),
+			Fix:     fmt.Sprintf("remove the label %s.enable: \"false\" from %s, or attach it: docker network connect %s %s", b.p.Prefix, owner.Name, b.t.Proxy.Name, owner.Name),
+		}
+	}
+	return b.reach(owner, act)
+}
+
 // reach plans the attachment of an opted-in container where it shares no
 // network with NPM, and says what stands in the way where it cannot be.
 func (b *builder) reach(c *api.Container, act bool) *api.Finding {
-	if b.t.NPM == nil || c.ID == b.t.NPM.ID || b.t.Shares(c) {
+	if b.t.NPM == nil || b.isProxy(c) || b.t.Shares(c) {
 		return nil
 	}
 	switch c.NetworkMode {
@@ -50,15 +73,43 @@ func (b *builder) reach(c *api.Container, act bool) *api.Finding {
 			Fix: fmt.Sprintf("allow it with the label %s.egress: \"true\", or give NPM and the service an internal network in common", b.p.Prefix),
 		}
 	}
+	if other := b.namesake(c); other != nil {
+		return &api.Finding{
+			Code: api.CannotAttach,
+			Message: fmt.Sprintf("the container %s shares no network with NPM, and on %s %s answers to the name %s: each would get the other's requests",
+				c.Name, b.t.Proxy.Name, other.Name, c.Name),
+			Fix: "give one of them another name (container_name, or the alias)",
+		}
+	}
 	f := &api.Finding{
 		Code:    api.NotOnProxyNetwork,
 		Message: fmt.Sprintf("the container %s shares no network with NPM", c.Name),
 		Fix:     "no502 attaches it to " + b.t.Proxy.Name,
 	}
-	if act {
+	switch {
+	case !act:
+		f.Fix = fmt.Sprintf("docker network connect %s %s", b.t.Proxy.Name, c.Name)
+	case c.State.Status == api.Removing || c.State.Status == api.Dead:
+		f.Fix = "recreate the container"
+	default:
 		b.attach(c, []api.Code{api.NotOnProxyNetwork})
 	}
 	return f
+}
+
+// namesake is another backend's container that is already called on the proxy
+// network what this one would be called there.
+func (b *builder) namesake(c *api.Container) *api.Container {
+	for _, other := range b.s.Engine.Named(c.Name) {
+		a, on := other.Attachment(b.t.Proxy.ID)
+		if !on || other.Identity() == c.Identity() {
+			continue
+		}
+		if slices.ContainsFunc(a.Aliases, func(alias string) bool { return strings.EqualFold(alias, c.Name) }) {
+			return other
+		}
+	}
+	return nil
 }
 
 // opensEgress: a container whose networks are all internal would gain a way

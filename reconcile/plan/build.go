@@ -14,7 +14,11 @@ import (
 
 // Build plans everything.
 func Build(s *api.Snapshot, p api.Policy) api.Plan {
-	containers, hosts := s.Engine.Containers(), s.NPM.Hosts()
+	containers := s.Engine.Containers()
+	var hosts []*api.ProxyHost
+	if s.NPM != nil {
+		hosts = s.NPM.Hosts()
+	}
 	keys := make([]api.Key, 0, 1+len(containers)+len(hosts))
 	keys = append(keys, api.SystemKey())
 	for _, c := range containers {
@@ -43,6 +47,9 @@ func For(s *api.Snapshot, p api.Policy, keys ...api.Key) api.Plan {
 			}
 		case api.KindHost:
 			id, _ := key.HostID()
+			if s.NPM == nil {
+				continue
+			}
 			if h := s.NPM.Host(id); h != nil {
 				b.host(h)
 			}

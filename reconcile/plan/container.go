@@ -2,9 +2,11 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/intent"
+	"github.com/no502/no502/reconcile/resolve"
 )
 
 // container plans one container: what its labels say, and that NPM reaches it.
@@ -15,23 +17,39 @@ func (b *builder) container(c *api.Container) {
 		OptedIn:  (in.Enabled || b.p.Scope == api.ScopeAll) && !in.Denied && !c.OneOff(),
 		Findings: in.Findings,
 	}
-	isProxy := b.t.NPM != nil && c.ID == b.t.NPM.ID
-	if v.OptedIn && !isProxy && c.ID != b.s.Self && (in.Enabled || b.meant(c)) {
-		if owner := b.netOwner(c); owner != nil {
-			if f := b.reach(owner, true); f != nil {
-				v.Findings = append(v.Findings, *f)
-			}
+	if v.OptedIn && !b.isProxy(c) && c.ID != b.s.Self && (in.Enabled || b.meant(c)) {
+		if f := b.reachOwner(c, true); f != nil {
+			v.Findings = append(v.Findings, *f)
 		}
 		v.Findings = append(v.Findings, b.missingHosts(c, in)...)
 	}
 	b.plan.Verdicts = append(b.plan.Verdicts, v)
 }
 
-// meant: with scope "all" only containers that a host may mean are attached,
-// not the whole machine.
-func (b *builder) meant(c *api.Container) bool { return len(Related(b.s, c)) > 0 }
+// isProxy: NPM's container, or the one whose network it uses.
+func (b *builder) isProxy(c *api.Container) bool {
+	return b.t.NPM != nil && (c.ID == b.t.NPM.ID || c.ID == b.t.Net.ID)
+}
+
+// meant: with scope "all" only containers that a host means are attached, not
+// the whole machine.
+func (b *builder) meant(c *api.Container) bool {
+	if b.t.NPM == nil {
+		return false
+	}
+	return slices.ContainsFunc(Related(b.s, c), func(id int) bool {
+		h := b.s.NPM.Host(id)
+		if !h.Enabled || h.Mark() == api.MarkOff || h.Mark() == api.MarkObserve {
+			return false
+		}
+		return slices.Contains(resolve.Mean(b.s, b.p, b.t, h).Containers, c)
+	})
+}
 
 func (b *builder) missingHosts(c *api.Container, in intent.Intent) []api.Finding {
+	if b.s.NPM == nil {
+		return nil
+	}
 	var fs []api.Finding
 	for _, d := range in.Domains {
 		if len(b.s.NPM.ByDomain(d)) == 0 {
@@ -45,29 +63,12 @@ func (b *builder) missingHosts(c *api.Container, in intent.Intent) []api.Finding
 	return fs
 }
 
-// netOwner is whose network a container uses: its own, or with network_mode
-// "container:X" (Compose: "service:x") X's. Nil when X is gone.
-func (b *builder) netOwner(c *api.Container) *api.Container {
-	const mode = "container:"
-	for range 8 { // a chain is legal, a ring is not
-		if len(c.NetworkMode) <= len(mode) || c.NetworkMode[:len(mode)] != mode {
-			return c
-		}
-		name := c.NetworkMode[len(mode):]
-		if c = b.s.Engine.Container(name); c == nil {
-			named := b.s.Engine.Named(name)
-			if len(named) != 1 {
-				return nil
-			}
-			c = named[0]
-		}
-	}
-	return nil
-}
-
 // Related are the proxy hosts that may mean this container, by everything that
 // a forward host may say of it.
 func Related(s *api.Snapshot, c *api.Container) []int {
+	if s.NPM == nil {
+		return nil
+	}
 	seen := map[int]bool{}
 	var ids []int
 	add := func(more []int) {
@@ -91,8 +92,16 @@ func Related(s *api.Snapshot, c *api.Container) []int {
 	for _, p := range c.Published {
 		add(s.NPM.ByMachinePort(p.HostPort))
 	}
+	if c.NetworkMode == "host" {
+		for _, p := range c.Exposed {
+			add(s.NPM.ByMachinePort(p.Number))
+		}
+	}
 	for _, d := range c.Claims {
 		add(s.NPM.ByDomain(d))
+	}
+	for _, what := range s.Engine.FormerlyOf(c.Identity()) {
+		add(s.NPM.ByForward(what))
 	}
 	add(s.NPM.ByBackend(c.Identity()))
 	if alias := c.SharedAlias(); alias != "" {

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/no502/no502/api"
@@ -34,34 +35,34 @@ func (b *builder) host(h *api.ProxyHost) {
 }
 
 func (j *judgement) judge() {
+	mark := j.h.Mark()
+	if mark == api.MarkOff {
+		j.set(&j.v.Resolved, api.Unknown, "", "left alone: its Advanced tab says so")
+		return
+	}
 	j.m = resolve.Mean(j.s, j.p, j.t, j.h)
-	j.optIn()
+	// The host's own mark comes first, then the labels of what it means, then
+	// the scope; a denying label outweighs all.
+	enabled, denied := resolve.Enabled(j.m.Containers, j.p)
+	j.v.OptedIn = (enabled || mark == api.MarkOn || mark == api.MarkObserve) && !denied
+	j.act = j.v.OptedIn && mark != api.MarkObserve
 	switch {
 	case j.m.NPMItself:
 		j.set(&j.v.Resolved, api.True, "", "NPM's own page")
 		j.set(&j.v.InSync, api.True, "", "")
-		return
 	case len(j.m.Candidates) > 0:
 		j.ambiguous()
-		return
 	case !j.m.Known():
 		j.unresolved()
-		return
+	case mark == api.MarkOn && j.leftover():
+		j.machineProcess()
+	default:
+		j.v.Backend = j.m.Backend
+		j.set(&j.v.Resolved, api.True, "", string(j.m.Rule))
+		j.in = intent.Of(j.m.Containers[0].Labels, j.p.Prefix)
+		j.backend()
 	}
-	j.v.Backend = j.m.Backend
-	j.set(&j.v.Resolved, api.True, "", string(j.m.Rule))
-	j.in = intent.Of(j.m.Containers[0].Labels, j.p.Prefix)
-	j.backend()
 	j.nginx()
-}
-
-// optIn decides whether the host may be changed: its own mark comes first,
-// then the labels of what it means, then the scope.
-func (j *judgement) optIn() {
-	enabled, denied := resolve.Enabled(j.m.Containers, j.p)
-	mark := j.h.Mark()
-	j.v.OptedIn = (enabled || mark == api.MarkOn) && !denied && mark != api.MarkOff
-	j.act = j.v.OptedIn && mark != api.MarkObserve
 }
 
 func (j *judgement) set(c *api.Condition, status api.ConditionStatus, reason api.Code, message string) {
@@ -87,7 +88,7 @@ func (j *judgement) ambiguous() {
 // unresolved: no container is meant. It may be another machine, which is none
 // of no502's business, or a process on this one.
 func (j *judgement) unresolved() {
-	if j.m.Machine && j.v.OptedIn {
+	if j.m.Machine && j.act {
 		j.machineProcess()
 		return
 	}
@@ -95,19 +96,30 @@ func (j *judgement) unresolved() {
 		j.plan.Wants.Addresses = append(j.plan.Wants.Addresses, j.m.Asks)
 		return
 	}
-	_, err := netip.ParseAddr(j.h.Forward.Host)
-	outside := err == nil || strings.Contains(j.h.Forward.Host, ".")
-	if outside && !j.m.Machine && !j.v.OptedIn {
+	host := api.BareHost(j.h.Forward.Host)
+	addr, err := netip.ParseAddr(host)
+	// A process on this machine at its address, and another machine, are
+	// reached as they are; loopback never is.
+	reachable := err == nil && !addr.IsLoopback() || strings.Contains(host, ".") && err != nil && !api.IsMachineName(host)
+	if reachable && !j.v.OptedIn {
 		return
 	}
 	f := api.Finding{
 		Code:    api.BackendUnknown,
-		Message: fmt.Sprintf("no container is or was called %s", j.h.Forward.Host),
-		Fix:     fmt.Sprintf("start the container that is meant, or label it with %s.host: %q", j.p.Prefix, j.h.Domain()),
+		Message: fmt.Sprintf("no container is or was called %s", host),
+		Fix: fmt.Sprintf("start the container that is meant, or label it with %s.host: %q; for another machine's name, write `# no502: off` into the host's Advanced tab in NPM",
+			j.p.Prefix, j.h.Domain()),
 	}
-	if j.m.Machine {
+	switch {
+	case j.m.Machine:
 		f.Message = fmt.Sprintf("no container publishes port %d of this machine", j.h.Forward.Port)
 		f.Fix = "publish the port, or, if a process outside Docker is meant, write `# no502: on` into the host's Advanced tab in NPM"
+	case reachable:
+		f.Message = fmt.Sprintf("%s is neither a container's, nor known to be this machine's", host)
+	case err != nil && !api.IsForwardHost(host):
+		f.Code = api.InvalidForward
+		f.Message = fmt.Sprintf("NPM forwards to %q, which is neither a host name nor an address", j.h.Forward.Host)
+		f.Fix = "write the container's name, without a scheme, port or path"
 	}
 	j.fail(&j.v.Resolved, f)
 }
@@ -127,39 +139,18 @@ func (j *judgement) backend() {
 		return
 	}
 	scheme := j.scheme(up, at, port)
-	j.v.Endpoint = api.Endpoint{Scheme: scheme, Host: j.forwardHost(at), Port: port}
-	j.health(up)
-	j.settle(at)
-}
-
-// report is for hosts of containers that are not opted in: what is visible
-// without touching or probing anything.
-func (j *judgement) report() {
-	var wrong []string
-	for _, c := range j.m.Containers {
-		if f := j.reach(c, false); f != nil {
-			wrong = append(wrong, f.Message)
-			break
-		}
-	}
-	at := j.netOwner(j.m.Containers[0])
-	if at != nil && at.NetworkMode != "host" {
-		if f := resolve.Words(j.s, j.t, j.m, j.h.Forward.Host, []*api.Container{at}); f != nil {
-			wrong = append(wrong, f.Message)
-		}
-	}
-	if len(wrong) == 0 {
+	host := j.forwardHost(at)
+	if host == "" {
 		return
 	}
-	f := api.Finding{
-		Code:    api.NotOptedIn,
-		Message: strings.Join(wrong, "; "),
-		Fix:     fmt.Sprintf("label the container with %s.enable: \"true\", and no502 repairs it", j.p.Prefix),
+	j.v.Endpoint = api.Endpoint{Scheme: scheme, Host: host, Port: port}
+	for _, c := range at {
+		if addr := j.address(c); addr.IsValid() {
+			j.v.Addresses = append(j.v.Addresses, addr)
+		}
 	}
-	if _, denied := resolve.Enabled(j.m.Containers, j.p); denied || j.h.Mark() == api.MarkOff {
-		f.Fix = "this one is opted out, so no502 leaves it alone"
-	}
-	j.fail(&j.v.InSync, f)
+	j.health(up)
+	j.settle(at)
 }
 
 // reached finds the replicas that run and that NPM can reach, and whose
@@ -167,47 +158,59 @@ func (j *judgement) report() {
 func (j *judgement) reached() (up, at []*api.Container) {
 	waiting := false
 	for _, c := range j.m.Containers {
-		owner := j.netOwner(c)
-		if owner == nil {
-			j.fail(&j.v.Ready, api.Finding{
-				Code:    api.CannotAttach,
-				Message: fmt.Sprintf("the container %s uses the network of a container that no longer exists", c.Name),
-				Fix:     "recreate it: docker compose up -d --force-recreate",
-			})
-			continue
-		}
-		if f := j.reach(owner, j.act); f != nil {
+		if f := j.reachOwner(c, j.act); f != nil {
 			j.fail(&j.v.Ready, *f)
 			waiting = true
 			continue
 		}
-		if c.Up() {
+		if owner := resolve.NetOwner(j.s.Engine, c); !c.Up() {
+			continue
+		} else if f := down(owner); f != nil {
+			f.Message += fmt.Sprintf(", and %s uses its network", c.Name)
+			j.fail(&j.v.Ready, *f)
+			waiting = true
+		} else {
 			up, at = append(up, c), append(at, owner)
 		}
 	}
 	if len(up) == 0 {
-		for _, c := range j.m.Containers {
-			if f := down(c); f != nil {
-				j.fail(&j.v.Ready, *f)
-			}
-		}
+		j.down()
 	} else if waiting {
 		j.set(&j.v.Ready, api.Unknown, "", "")
 	}
 	return up, at
 }
 
+// down reports the replicas that do not run.
+func (j *judgement) down() {
+	for _, c := range j.m.Containers {
+		if f := down(c); f != nil {
+			j.fail(&j.v.Ready, *f)
+		}
+	}
+}
+
 // forwardHost keeps the words in use where they are good, and finds better
-// ones where they are not.
+// ones where they are not. Empty where nothing can be written.
 func (j *judgement) forwardHost(at []*api.Container) string {
 	if at[0].NetworkMode == "host" {
-		return j.gatewayHost()
+		return j.gatewayHost(fmt.Sprintf("%s uses the machine's own network", at[0].Name))
 	}
 	f := resolve.Words(j.s, j.t, j.m, j.h.Forward.Host, at)
 	if f == nil {
 		return j.h.Forward.Host
 	}
 	name := resolve.Name(j.s, j.t, j.m, at)
+	switch {
+	case !api.IsForwardHost(name):
+		f.Fix = "give the container a name that is a host name"
+		j.fail(&j.v.InSync, *f)
+		return ""
+	case name == j.h.Forward.Host:
+		f.Fix = "give one of them another name (container_name, or the alias)"
+		j.fail(&j.v.InSync, *f)
+		return name
+	}
 	j.wrong(*f, "forward to "+name)
 	return name
 }
@@ -234,24 +237,27 @@ func (j *judgement) settle(at []*api.Container) {
 		}
 		return
 	}
-	j.set(&j.v.InSync, api.True, "", "")
-	if cached, ok := j.s.Cached[j.h.ID]; ok && !holds(at, cached) {
+	if j.v.InSync.Status == api.Unknown {
+		j.set(&j.v.InSync, api.True, "", "")
+	}
+	if cached, ok := j.s.Cached[j.h.ID]; ok && len(at) > 0 && !slices.Contains(j.v.Addresses, cached) {
 		j.resave(api.Finding{
 			Code:    api.AddressChanged,
 			Message: fmt.Sprintf("%s has a new address, and nginx may remember %s for up to 10 s", at[0].Name, cached),
-			Fix:     "no502 saves the host again, which makes nginx look it up",
-		})
+		}, "no502 saves the host again, which makes nginx look it up", "wait, or save the host in NPM")
 	}
 }
 
-func (j *judgement) resave(f api.Finding) {
-	j.v.Findings = append(j.v.Findings, f)
+func (j *judgement) resave(f api.Finding, ours, theirs string) {
+	f.Fix = theirs
 	if j.act {
+		f.Fix = ours
 		j.builder.act(api.Action{
 			Op: api.OpResave, Host: j.h.ID, Domain: j.h.Domain(), Because: []api.Code{f.Code},
 			From: j.h.Forward, To: j.h.Forward, Backend: j.v.Backend,
 		})
 	}
+	j.v.Findings = append(j.v.Findings, f)
 }
 
 // nginx reports a configuration that nginx refuses. Where it was refused for a
@@ -266,8 +272,7 @@ func (j *judgement) nginx() {
 		Fix:     "correct what nginx names, in NPM's UI",
 	}
 	if name, ok := unresolvedUpstream(j.h.NginxErr); ok && j.v.InSync.Status == api.True && j.answered(name) {
-		f.Fix = "the name resolves now: no502 saves the host again"
-		j.resave(f)
+		j.resave(f, "the name resolves now: no502 saves the host again", "the name resolves now: save the host again in NPM")
 		return
 	}
 	j.v.Findings = append(j.v.Findings, f)
@@ -296,19 +301,11 @@ func firstLine(s string) string {
 	if _, after, ok := strings.Cut(line, "[emerg] "); ok {
 		line = after
 	}
-	const limit = 300
-	return line[:min(len(line), limit)]
-}
-
-func holds(cs []*api.Container, addr netip.Addr) bool {
-	for _, c := range cs {
-		for _, a := range c.Attachments {
-			if a.IPv4 == addr || a.IPv6 == addr {
-				return true
-			}
-		}
+	if line == "" {
+		return "it gave no reason"
 	}
-	return false
+	const limit = 300
+	return strings.ToValidUTF8(line[:min(len(line), limit)], "")
 }
 
 func hostPort(e api.Endpoint) string { return fmt.Sprintf("%s:%d", e.Host, e.Port) }

@@ -17,10 +17,15 @@ func (j *judgement) probed(up, at []*api.Container, port uint16) (best api.Probe
 	for i, c := range up {
 		addr := j.address(at[i])
 		if !addr.IsValid() {
+			known = false // just attached: its address is not known yet
 			continue
 		}
+		started := c.State.StartedAt
+		if owner := at[i].State.StartedAt; owner.After(started) {
+			started = owner // the network is no older than that
+		}
 		target := api.Target{
-			Container: c.ID, StartedAt: c.State.StartedAt.UnixNano(), Pid: c.State.Pid,
+			Container: c.ID, StartedAt: started.UnixNano(), Pid: c.State.Pid,
 			Addr: netip.AddrPortFrom(addr, port),
 		}
 		p, looked := j.s.Probes[target]
@@ -56,20 +61,6 @@ func (j *judgement) address(c *api.Container) netip.Addr {
 	return netip.Addr{}
 }
 
-// gateway is the machine's address on the proxy network.
-func (j *judgement) gateway() netip.Addr { return j.t.Proxy.Gateway4() }
-
-func (j *judgement) gatewayHost() string {
-	gw := j.gateway()
-	if j.h.Forward.Host != gw.String() {
-		j.wrong(api.Finding{
-			Code:    api.ForwardHostMachine,
-			Message: fmt.Sprintf("NPM forwards to %s, but what is meant listens on the machine itself", j.h.Forward.Host),
-		}, "forward to "+gw.String()+", the machine's address on the network "+j.t.Proxy.Name)
-	}
-	return gw.String()
-}
-
 // port is the container's port that NPM should forward to: what the label
 // says; what the machine's published port leads to; the forward port if the
 // backend listens there; else the only one that answers.
@@ -92,60 +83,84 @@ func (j *judgement) port(up, at []*api.Container) (uint16, bool) {
 	if !known || p.Port == api.PortOpen {
 		return forward, known
 	}
-	if published && inner != forward {
-		if q, known := j.probed(up, at, inner); !known {
+	if published && inner != forward && !(j.fresh(up) && slices.Contains(tcpPorts(up[0]), forward)) {
+		if !j.listening(up, at, inner) {
 			return 0, false
-		} else if q.Port == api.PortOpen {
-			j.publishedPort(up[0], inner)
-			return inner, true
 		}
+		j.publishedPort(up[0], inner)
+		return inner, true
 	}
-	if j.settledPort(up[0]) {
+	if j.settledPort(up) {
 		return 0, j.listening(up, at, forward)
 	}
 	return j.onlyPort(up, at)
 }
 
-// settledPort: the image declares the forward port, or it was right before.
-// Then the backend is late, not elsewhere.
-func (j *judgement) settledPort(c *api.Container) bool {
+// settledPort: the image declares the forward port, or it was right before, or
+// the container may still be starting. Then the backend is late, not elsewhere.
+func (j *judgement) settledPort(up []*api.Container) bool {
 	o := j.h.Ownership
-	return slices.Contains(tcpPorts(c), j.h.Forward.Port) || o != nil && o.Wrote == j.h.Forward || c.State.Health == api.Starting
+	return slices.Contains(tcpPorts(up[0]), j.h.Forward.Port) || o != nil && o.Wrote == j.h.Forward || j.fresh(up)
 }
 
-// onlyPort looks for the port in what the container exposes.
+// fresh: what is closed may still open.
+func (j *judgement) fresh(up []*api.Container) bool {
+	return slices.ContainsFunc(up, func(c *api.Container) bool {
+		return c.State.Health == api.Starting || j.s.Fresh[c.ID]
+	})
+}
+
+// onlyPort looks for the port in what the container exposes. A port that is
+// exposed and closed is a candidate too: it may only be late.
 func (j *judgement) onlyPort(up, at []*api.Container) (uint16, bool) {
-	var open []uint16
+	const limit = 16 // more is a range, and no answer
+	ports := tcpPorts(up[0])
+	if len(ports) > limit {
+		return 0, j.listening(up, at, j.h.Forward.Port)
+	}
+	var open, late []uint16
 	complete := true
-	const limit = 16 // ports looked at; more is a range, and no answer
-	for _, port := range first(limit, tcpPorts(up[0])) {
+	for _, port := range ports {
 		p, known := j.probed(up, at, port)
 		complete = complete && known
-		if p.Port == api.PortOpen && (p.Plain || p.TLS) {
+		switch {
+		case p.Port != api.PortOpen:
+			late = append(late, port)
+		case p.Plain || p.TLS:
 			open = append(open, port)
 		}
 	}
 	switch {
 	case !complete:
 		return 0, false
-	case len(open) == 1:
+	case len(open) == 0:
+		return 0, j.listening(up, at, j.h.Forward.Port)
+	case len(open) == 1 && len(late) == 0 && !j.m.Doubtful:
 		j.wrongPort(api.ForwardPortWrong, up[0], open[0], fmt.Sprintf("%d is the only one that answers", open[0]))
 		return open[0], true
-	case len(open) > 1:
-		names := make([]string, len(open))
-		for i, port := range open {
-			names[i] = strconv.Itoa(int(port))
-		}
-		j.fail(&j.v.Ready, api.Finding{
-			Code: api.PortAmbiguous,
-			Message: fmt.Sprintf("nothing listens on port %d of %s, and several other ports answer: %s",
-				j.h.Forward.Port, up[0].Name, strings.Join(names, ", ")),
-			Fix:        fmt.Sprintf("say which with the label %s.port", j.p.Prefix),
-			Candidates: names,
-		})
-		return 0, false
 	}
-	return 0, j.listening(up, at, j.h.Forward.Port)
+	j.portAmbiguous(up[0], slices.Sorted(slices.Values(append(open, late...))))
+	return 0, false
+}
+
+func (j *judgement) portAmbiguous(c *api.Container, ports []uint16) {
+	names := make([]string, len(ports))
+	for i, port := range ports {
+		names[i] = strconv.Itoa(int(port))
+	}
+	f := api.Finding{
+		Code: api.PortAmbiguous,
+		Message: fmt.Sprintf("nothing listens on port %d of %s, and several other ports may be meant: %s",
+			j.h.Forward.Port, c.Name, strings.Join(names, ", ")),
+		Fix:        fmt.Sprintf("say which with the label %s.port", j.p.Prefix),
+		Candidates: names,
+	}
+	if j.m.Doubtful {
+		f.Message = fmt.Sprintf("nothing listens on port %d of %s, which has %s only by chance perhaps: another container may be meant",
+			j.h.Forward.Port, c.Name, j.h.Forward.Host)
+		f.Fix = fmt.Sprintf("label the container that is meant with %s.host: %q", j.p.Prefix, j.h.Domain())
+	}
+	j.fail(&j.v.Ready, f)
 }
 
 func (j *judgement) wrongPort(code api.Code, c *api.Container, port uint16, why string) {
@@ -165,7 +180,12 @@ func (j *judgement) publishedPort(c *api.Container, inner uint16) {
 func (j *judgement) listening(up, at []*api.Container, port uint16) bool {
 	p, known := j.probed(up, at, port)
 	if known && p.Port != api.PortOpen {
-		j.fail(&j.v.Ready, closed(up[0], j.address(at[0]), port, p.Port))
+		if ill := j.ill(up); ill != nil {
+			j.fail(&j.v.Ready, *ill)
+		}
+		if up[0].State.Health != api.Starting || p.Port != api.PortClosed {
+			j.fail(&j.v.Ready, closed(up[0], at[0], j.address(at[0]), port, p.Port))
+		}
 	}
 	return known && p.Port == api.PortOpen
 }
@@ -192,16 +212,21 @@ func (j *judgement) scheme(up, at []*api.Container, port uint16) string {
 	return scheme
 }
 
-// leadsTo is the container port behind a published port of the machine.
-func leadsTo(cs []*api.Container, port uint16) (uint16, bool) {
+// leadsTo is the container port behind a published port of the machine; none
+// where it depends on the machine's address.
+func leadsTo(cs []*api.Container, port uint16) (inner uint16, ok bool) {
 	for _, c := range cs {
 		for _, p := range c.Published {
-			if p.HostPort == port && p.Port.Protocol == "tcp" {
-				return p.Port.Number, true
+			if p.HostPort != port || p.Port.Protocol != "tcp" {
+				continue
 			}
+			if ok && p.Port.Number != inner {
+				return 0, false
+			}
+			inner, ok = p.Port.Number, true
 		}
 	}
-	return 0, false
+	return inner, ok
 }
 
 func tcpPorts(c *api.Container) []uint16 {
@@ -213,5 +238,3 @@ func tcpPorts(c *api.Container) []uint16 {
 	}
 	return ports
 }
-
-func first[T any](n int, s []T) []T { return s[:min(n, len(s))] }

@@ -16,17 +16,18 @@ func (b *builder) system() {
 	if npm := b.t.NPM; npm != nil {
 		v.Backend = npm.Identity()
 		b.proxyNetwork(&v)
-		if self := b.s.Engine.Container(b.s.Self); self != nil && self.ID != npm.ID {
-			b.attachSelf(self)
+		if self := b.s.Engine.Container(b.s.Self); self != nil && !b.isProxy(self) {
+			b.attachSelf(&v, self)
 		}
 	}
 	b.plan.Verdicts = append(b.plan.Verdicts, v)
 }
 
 func (b *builder) proxyNetwork(v *api.Verdict) {
-	npm, proxy := b.t.NPM, b.t.Proxy
-	because := []api.Code{api.NoProxyNetwork}
+	net, proxy := b.t.Net, b.t.Proxy
+	because := api.NotOnProxyNetwork
 	if proxy.ID == "" {
+		because = api.NoProxyNetwork
 		v.Findings = append(v.Findings, api.Finding{
 			Code:    api.NoProxyNetwork,
 			Message: fmt.Sprintf("there is no network %s for NPM to share with its backends", proxy.Name),
@@ -36,25 +37,46 @@ func (b *builder) proxyNetwork(v *api.Verdict) {
 		if len(proxy.Subnets) > 0 {
 			subnet = proxy.Subnets[0]
 		}
-		b.act(api.Action{Op: api.OpCreateNetwork, Network: proxy.Name, Subnet: subnet, Because: because})
+		b.act(api.Action{Op: api.OpCreateNetwork, Network: proxy.Name, Subnet: subnet, Because: []api.Code{because}})
 	}
-	if _, on := npm.Attachment(proxy.ID); !on || proxy.ID == "" {
-		b.attach(npm, because)
+	if _, on := net.Attachment(proxy.ID); !on || proxy.ID == "" {
+		b.attachStanding(v, net, proxy, because)
 	}
-	if userDefined := slices.ContainsFunc(npm.Attachments, func(a api.Attachment) bool {
+	if userDefined := slices.ContainsFunc(net.Attachments, func(a api.Attachment) bool {
 		n := b.s.Engine.Network(a.NetworkID)
 		return n != nil && n.UserDefined()
-	}); !userDefined || npm.NetworkMode == "bridge" || npm.NetworkMode == "default" {
+	}); !userDefined || net.NetworkMode == "bridge" || net.NetworkMode == "default" {
 		v.Findings = append(v.Findings, api.Finding{
 			Code:    api.NPMNeedsRestart,
-			Message: fmt.Sprintf("NPM's container %s was started on the default bridge, so nginx may not resolve container names until it is restarted once", npm.Name),
-			Fix:     "docker restart " + npm.Name,
+			Message: fmt.Sprintf("NPM's container %s was made for the default bridge: nginx resolves container names only if NPM was started after it joined %s", net.Name, proxy.Name),
+			Fix:     fmt.Sprintf("once, if names do not resolve: docker restart %s; for good: give it the network %s in its compose file", net.Name, proxy.Name),
 		})
 	}
 }
 
-func (b *builder) attachSelf(self *api.Container) {
-	if self.NetworkMode == "host" || self.NetworkMode == "none" {
+// attachStanding attaches what no502 itself stands on: NPM, or no502.
+func (b *builder) attachStanding(v *api.Verdict, c *api.Container, n api.Network, because api.Code) {
+	switch {
+	case c.NetworkMode == "none":
+		v.Findings = append(v.Findings, api.Finding{
+			Code:    api.CannotAttach,
+			Message: fmt.Sprintf("the container %s has no network (network_mode: none), and Docker does not attach such a one", c.Name),
+			Fix:     "remove network_mode: none from the service",
+		})
+		return
+	case because == api.NotOnProxyNetwork:
+		v.Findings = append(v.Findings, api.Finding{
+			Code:    because,
+			Message: fmt.Sprintf("the container %s is not on the network %s", c.Name, n.Name),
+			Fix:     "no502 attaches it",
+		})
+	}
+	b.attachTo(n, c, []api.Code{because})
+}
+
+// attachSelf: from every network that NPM is on no502 sees what NPM sees.
+func (b *builder) attachSelf(v *api.Verdict, self *api.Container) {
+	if _, joins := self.Joins(); joins || self.NetworkMode == "host" || self.NetworkMode == "none" {
 		return
 	}
 	on := b.t.Networks()
@@ -62,8 +84,12 @@ func (b *builder) attachSelf(self *api.Container) {
 		on = append(on, &b.t.Proxy)
 	}
 	for _, n := range on {
-		if _, is := self.Attachment(n.ID); (!is || n.ID == "") && (n.ID == "" || n.Driver == "bridge" || n.Driver == "overlay") {
-			b.attachTo(*n, self, []api.Code{api.NotOnProxyNetwork})
+		_, is := self.Attachment(n.ID)
+		switch {
+		case n.ID == "":
+			b.attachStanding(v, self, *n, api.NoProxyNetwork)
+		case !is && (n.Driver == "bridge" || n.Driver == "overlay"):
+			b.attachStanding(v, self, *n, api.NotOnProxyNetwork)
 		}
 	}
 }
@@ -72,9 +98,10 @@ func (b *builder) attachSelf(self *api.Container) {
 // room for 2,048 services with an address of their own in the upper half, and
 // as many addresses for the Engine to hand out in the lower.
 func (b *builder) freeSubnet() []api.Subnet {
+	networks := b.s.Engine.Networks()
 	for i := range 16 {
 		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(224 + i), 0, 0}), 20)
-		if b.overlaps(prefix) {
+		if overlaps(networks, prefix) {
 			continue
 		}
 		return []api.Subnet{{
@@ -86,8 +113,8 @@ func (b *builder) freeSubnet() []api.Subnet {
 	return nil // the Engine chooses; addresses are then not kept
 }
 
-func (b *builder) overlaps(prefix netip.Prefix) bool {
-	for _, n := range b.s.Engine.Networks() {
+func overlaps(networks []*api.Network, prefix netip.Prefix) bool {
+	for _, n := range networks {
 		for _, s := range n.Subnets {
 			if s.Prefix.Overlaps(prefix) {
 				return true

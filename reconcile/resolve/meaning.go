@@ -37,6 +37,9 @@ type Meaning struct {
 	Machine bool
 	// NPMItself: the host leads to NPM's own ports, inside its container.
 	NPMItself bool
+	// Doubtful: the forward host may have been typed when another backend had
+	// that name or address. Nothing more is guessed on top of it.
+	Doubtful bool
 	// Candidates are several backends of which one may be meant.
 	Candidates []string
 	// Asks whether an address is this machine's.
@@ -48,42 +51,30 @@ func (m Meaning) Known() bool { return len(m.Containers) > 0 }
 
 // Mean finds the backend that a proxy host means.
 func Mean(s *api.Snapshot, p api.Policy, t Topology, h *api.ProxyHost) Meaning {
-	r := resolver{s: s, p: p, t: t, host: trimHost(h.Forward.Host), port: h.Forward.Port}
+	r := resolver{s: s, p: p, t: t, host: api.BareHost(h.Forward.Host), port: h.Forward.Port}
 	r.addr, _ = netip.ParseAddr(r.host)
-	r.addr = r.addr.Unmap()
 	o := h.Ownership
-	m := Meaning{Machine: r.isMachine() || o != nil && o.Backend.OnMachine() && o.Wrote == h.Forward}
+	r.m.Machine = r.isMachine() || o != nil && o.Backend.OnMachine() && o.Wrote == h.Forward
+	if r.take(ByLabel, r.byLabel(h)) {
+		return r.m
+	}
 	if r.npmItself() {
-		m.NPMItself = true
-		return m
+		r.m.NPMItself = true
+		return r.m
 	}
 	for _, rule := range []struct {
 		rule Rule
 		find func(*api.ProxyHost) []*api.Container
 	}{
-		{ByLabel, r.byLabel}, {ByRepair, r.byRepair}, {ByName, r.byName},
+		{ByRepair, r.byRepair}, {ByName, r.byName},
 		{ByAddress, r.byAddress}, {ByMachine, r.byMachine}, {ByMemory, r.byMemory},
 	} {
-		backends := group(rule.find(h))
-		if len(backends) == 1 {
-			m.Rule, m.Containers = rule.rule, backends[0]
-			m.Backend = m.Containers[0].Identity()
-			m.Machine = m.Machine || rule.rule == ByMachine
-			return m
-		}
-		if len(backends) > 1 {
-			for _, b := range backends {
-				m.Candidates = append(m.Candidates, string(b[0].Identity()))
-			}
-			return m
+		if r.take(rule.rule, rule.find(h)) {
+			return r.m
 		}
 	}
-	m.Asks = r.asks
-	return m
-}
-
-func trimHost(host string) string {
-	return strings.TrimSuffix(strings.Trim(strings.TrimSpace(host), "[]"), ".")
+	r.m.Asks = r.asks
+	return r.m
 }
 
 type resolver struct {
@@ -93,13 +84,64 @@ type resolver struct {
 	host string
 	addr netip.Addr // valid when host is one
 	port uint16
+
+	m    Meaning
+	also api.Identity // had the name or address before the one that was found
 	asks netip.Addr
 }
 
+// take settles the meaning, if a rule found anything: one backend is meant,
+// several are candidates.
+func (r *resolver) take(rule Rule, found []*api.Container) bool {
+	backends := group(found)
+	if len(backends) == 0 {
+		return false
+	}
+	if len(backends) == 1 && r.also == "" {
+		r.m.Rule, r.m.Containers = rule, backends[0]
+		r.m.Backend = r.m.Containers[0].Identity()
+		switch rule {
+		case ByName, ByAddress:
+			r.m.Machine = false
+		case ByMachine:
+			r.m.Machine = true
+		}
+		return true
+	}
+	for _, b := range backends {
+		r.m.Candidates = append(r.m.Candidates, string(b[0].Identity()))
+	}
+	if also := string(r.also); also != "" && !slices.Contains(r.m.Candidates, also) {
+		r.m.Candidates = append(r.m.Candidates, also)
+		slices.Sort(r.m.Candidates)
+	}
+	return true
+}
+
+// before: another backend had this name or address earlier, as far as is known.
+func (r *resolver) before(found []*api.Container) (api.Identity, bool) {
+	was, ok := r.s.Engine.Former(r.host)
+	return was, ok && len(found) > 0 && found[0].Identity() != was
+}
+
 // npmItself: inside NPM's container a loopback address is NPM, and people do
-// publish its admin page that way.
+// publish its admin page that way. Other ports are NPM's where containers use
+// its network. No use is known of 80 and 443, so a container that publishes
+// them is meant there.
 func (r *resolver) npmItself() bool {
-	return r.addr.IsValid() && r.addr.IsLoopback() && (r.port == 80 || r.port == 81 || r.port == 443)
+	if r.host != "localhost" && !r.addr.IsLoopback() {
+		return false
+	}
+	if r.t.NPM != nil && (r.t.Net != r.t.NPM || len(r.s.Engine.Joining(r.t.Net.ID)) > 0) {
+		return true
+	}
+	switch r.port {
+	case 81:
+		return true
+	case 80, 443:
+		return !slices.ContainsFunc(r.s.Engine.Publishing(r.port), func(c *api.Container) bool { return c.Up() && c != r.t.Net })
+	}
+	return false
 }
 
 func (r *resolver) byLabel(h *api.ProxyHost) []*api.Container {
@@ -131,17 +173,22 @@ func (r *resolver) byName(*api.ProxyHost) []*api.Container {
 			return !on
 		})
 	}
-	if len(group(found)) < 2 {
-		return found
-	}
 	reached := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.t.Answers(c, r.host) })
-	if len(group(reached)) == 1 {
-		return reached
+	if api.IsMachineName(r.host) {
+		return reached // of a container only where NPM's DNS says so
 	}
 	for _, c := range found {
-		if strings.EqualFold(c.Name, r.host) {
+		if strings.EqualFold(c.Name, r.host) && len(group(reached)) != 1 {
 			return []*api.Container{c}
 		}
+	}
+	was, changed := r.before(found)
+	if len(group(reached)) == 1 {
+		r.m.Doubtful = changed && !strings.EqualFold(reached[0].Name, r.host)
+		return reached
+	}
+	if changed && len(group(found)) == 1 {
+		r.also = was
 	}
 	return found
 }
@@ -156,11 +203,27 @@ func (r *resolver) qualified() (string, *api.Network, bool) {
 	return "", nil, false
 }
 
+// byAddress: who has the address now, unless somebody else is known to have
+// had it before: then it was perhaps typed for that one.
 func (r *resolver) byAddress(*api.ProxyHost) []*api.Container {
 	if !r.addr.IsValid() {
 		return nil
 	}
-	return running(r.s.Engine.At(r.addr))
+	found := r.s.Engine.At(r.addr)
+	if now := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !has(c, r.addr) }); len(now) > 0 {
+		found = now // the others only asked for it
+	}
+	if shared := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.t.Reaches(c, r.addr) }); len(shared) > 0 {
+		found = shared
+	}
+	if slices.ContainsFunc(found, func(c *api.Container) bool { return pinned(c, r.addr) }) {
+		return found
+	}
+	r.m.Doubtful = len(found) > 0
+	if was, changed := r.before(found); changed {
+		r.also = was
+	}
+	return found
 }
 
 // byMachine: only on proof that the address is this machine's. A private
@@ -168,7 +231,11 @@ func (r *resolver) byAddress(*api.ProxyHost) []*api.Container {
 func (r *resolver) byMachine(*api.ProxyHost) []*api.Container {
 	found := r.s.Engine.Publishing(r.port)
 	if len(found) == 0 {
-		return nil
+		// What uses the machine's own network publishes nothing. Two that
+		// expose the same port cannot both have it: no answer.
+		if found = running(r.s.Engine.ListeningOnMachine(r.port)); len(group(found)) != 1 {
+			return nil
+		}
 	}
 	if !r.isMachine() {
 		if _, asked := r.s.Machine[r.addr]; r.addr.IsValid() && !asked {
@@ -176,30 +243,37 @@ func (r *resolver) byMachine(*api.ProxyHost) []*api.Container {
 		}
 		return nil
 	}
-	if len(group(found)) < 2 {
-		return found
-	}
 	if up := running(found); len(up) > 0 {
 		found = up // it holds the port; a stopped one does not
 	}
-	if exact := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.boundTo(c) }); len(exact) > 0 {
+	if exact := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.boundTo(c, r.holds) }); len(exact) > 0 {
 		return exact
 	}
-	return found
+	return slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.boundTo(c, r.mayHold) })
 }
 
 // boundTo: one port can be published on several of the machine's addresses,
 // by several containers.
-func (r *resolver) boundTo(c *api.Container) bool {
-	for _, p := range c.Published {
-		if p.HostPort != r.port || p.Port.Protocol != "tcp" {
-			continue
-		}
-		if p.HostIP == r.addr || !p.HostIP.IsValid() || p.HostIP.IsUnspecified() || (!r.addr.IsValid() && p.HostIP.IsLoopback()) {
-			return true
-		}
+func (r *resolver) boundTo(c *api.Container, at func(netip.Addr) bool) bool {
+	if c.NetworkMode == "host" {
+		return true
 	}
-	return false
+	return slices.ContainsFunc(c.Published, func(p api.Published) bool {
+		return p.HostPort == r.port && p.Port.Protocol == "tcp" && at(p.HostIP)
+	})
+}
+
+// holds: what is published there is reached, on the machine, by the forward
+// host.
+func (r *resolver) holds(at netip.Addr) bool {
+	return at == r.addr && at.IsValid() || !at.IsValid() || at.IsUnspecified() || !r.addr.IsValid() && at.IsLoopback()
+}
+
+// mayHold: published on loopback only is a common reason why the machine's
+// address leads nowhere, and a loopback address is a common mistake for any of
+// the machine's. Of two addresses given on purpose one is not the other.
+func (r *resolver) mayHold(at netip.Addr) bool {
+	return at.IsLoopback() || !r.addr.IsValid() || r.addr.IsLoopback() || r.s.Engine.IsGateway(r.addr)
 }
 
 func (r *resolver) byMemory(h *api.ProxyHost) []*api.Container {
@@ -208,7 +282,8 @@ func (r *resolver) byMemory(h *api.ProxyHost) []*api.Container {
 			return found
 		}
 	}
-	if o := h.Ownership; o != nil && o.Instance == r.p.Instance {
+	// Where a person wrote another host since, that one is meant.
+	if o := h.Ownership; o != nil && o.Instance == r.p.Instance && api.BareHost(o.Wrote.Host) == r.host {
 		return r.s.Engine.Replicas(o.Backend)
 	}
 	return nil
@@ -223,6 +298,14 @@ func (r *resolver) isMachine() bool {
 	}
 	return r.addr.IsLoopback() || r.s.Engine.IsGateway(r.addr) ||
 		slices.Contains(r.p.MachineAddrs, r.addr) || r.s.Machine[r.addr]
+}
+
+func has(c *api.Container, addr netip.Addr) bool {
+	return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool { return a.IPv4 == addr || a.IPv6 == addr })
+}
+
+func pinned(c *api.Container, addr netip.Addr) bool {
+	return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool { return a.Pinned == addr })
 }
 
 func running(cs []*api.Container) []*api.Container {
@@ -257,10 +340,11 @@ next:
 // Enabled tells what the labels of a backend's replicas ask; a denial by any
 // of them counts.
 func Enabled(cs []*api.Container, p api.Policy) (enabled, denied bool) {
+	enabled = p.Scope == api.ScopeAll && len(cs) > 0
 	for _, c := range cs {
 		in := intent.Of(c.Labels, p.Prefix)
 		enabled = enabled || in.Enabled
 		denied = denied || in.Denied
 	}
-	return (enabled || p.Scope == api.ScopeAll) && !denied, denied
+	return enabled && !denied, denied
 }

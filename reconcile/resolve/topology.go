@@ -1,7 +1,9 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -18,6 +20,9 @@ var images = []string{
 // Topology is where NPM stands among the Engine's networks.
 type Topology struct {
 	NPM *api.Container // nil while it is not known
+	// Net is whose network NPM uses: its own, or with network_mode
+	// "container:X" (Compose: "service:x") X's.
+	Net *api.Container
 	// Proxy is the network to which backends are attached. It may not exist
 	// yet: then its ID is empty.
 	Proxy api.Network
@@ -33,25 +38,51 @@ func Locate(s *api.Snapshot, p api.Policy) Topology {
 	if t.NPM == nil {
 		return t
 	}
-	if t.NPM.NetworkMode == "host" {
-		t.Findings = append(t.Findings, api.Finding{
-			Code:    api.NPMHostMode,
-			Message: fmt.Sprintf("NPM's container %s uses the host's network, where Docker's names do not resolve", t.NPM.Name),
-			Fix:     "run NPM on a user-defined network and publish ports 80, 443 and 81",
-		})
-		t.NPM = nil
+	if t.Net = NetOwner(s.Engine, t.NPM); t.Net == nil {
+		t.lose(api.CannotAttach, "recreate it: docker compose up -d --force-recreate",
+			"NPM's container %s uses the network of a container that no longer exists", t.NPM.Name)
 		return t
 	}
-	for _, a := range t.NPM.Attachments {
+	if t.Net.NetworkMode == "host" {
+		t.lose(api.NPMHostMode, "run NPM on a user-defined network and publish ports 80, 443 and 81",
+			"NPM's container %s uses the machine's own network, where Docker's names do not resolve", t.NPM.Name)
+		return t
+	}
+	for _, a := range t.Net.Attachments {
 		if n := s.Engine.Network(a.NetworkID); n != nil && n.UserDefined() {
 			t.shared[n.ID] = n
 		}
 	}
-	t.Proxy = proxyNetwork(s.Engine, p, t.NPM, t.shared)
+	t.findProxy(s.Engine, p)
 	if t.Proxy.ID != "" {
 		t.shared[t.Proxy.ID] = s.Engine.Network(t.Proxy.ID) // NPM is attached to it before anyone else
 	}
 	return t
+}
+
+// lose gives up on an NPM that was found: nothing is planned without.
+func (t *Topology) lose(code api.Code, fix, format string, args ...any) {
+	t.Findings = append(t.Findings, api.Finding{Code: code, Message: fmt.Sprintf(format, args...), Fix: fix})
+	t.NPM, t.Net = nil, nil
+}
+
+// NetOwner is whose network a container uses: its own, or with network_mode
+// "container:X" (Compose: "service:x") X's. Nil when X is gone.
+func NetOwner(e *api.Engine, c *api.Container) *api.Container {
+	for range 8 { // a chain is legal, a ring is not
+		name, joins := c.Joins()
+		if !joins {
+			return c
+		}
+		if c = e.Container(name); c == nil {
+			named := e.Named(name)
+			if len(named) != 1 {
+				return nil
+			}
+			c = named[0]
+		}
+	}
+	return nil
 }
 
 func (t *Topology) findNPM(e *api.Engine, p api.Policy) {
@@ -89,37 +120,63 @@ func (t *Topology) findNPM(e *api.Engine, p api.Policy) {
 	}
 }
 
-// proxyNetwork decides to which network backends are attached: the operator's
+// findProxy decides to which network backends are attached: the operator's
 // choice; else the one that NPM is on and that is labelled; else the only one
 // that NPM is on and that is not merely its own Compose project's; else no502's
 // own.
-func proxyNetwork(e *api.Engine, p api.Policy, npm *api.Container, on map[string]*api.Network) api.Network {
+func (t *Topology) findProxy(e *api.Engine, p api.Policy) {
 	if p.Network != "" {
-		return existing(e, p.Network)
+		t.choose(e, p.Network)
+		return
 	}
 	var labelled, plain []*api.Network
-	for _, n := range on {
+	for _, n := range t.shared {
 		switch {
-		case n.Labels[p.Prefix+"."+api.RoleLabel] == api.RoleProxy && n.Name != api.ManagedNetwork:
+		case n.Name == api.ManagedNetwork:
+		case n.Labels[p.Prefix+"."+api.RoleLabel] == api.RoleProxy:
 			labelled = append(labelled, n)
-		case n.Name != api.ManagedNetwork && !ownDefault(n, npm) && (n.Driver == "bridge" || n.Driver == "overlay"):
+		case !ownDefault(n, t.NPM) && (n.Driver == "bridge" || n.Driver == "overlay"):
 			plain = append(plain, n)
 		}
 	}
-	if len(labelled) == 1 {
-		return *labelled[0]
+	switch {
+	case len(labelled) == 1:
+		t.Proxy = *labelled[0]
+	case len(labelled) == 0 && len(plain) == 1:
+		t.Proxy = *plain[0]
+	default:
+		t.choose(e, api.ManagedNetwork)
 	}
-	if len(labelled) == 0 && len(plain) == 1 {
-		return *plain[0]
-	}
-	return existing(e, api.ManagedNetwork)
 }
 
-func existing(e *api.Engine, name string) api.Network {
+// choose takes the network of a name, or plans to make it. Of several with the
+// name it takes the one that NPM is on.
+func (t *Topology) choose(e *api.Engine, name string) {
+	t.Proxy = api.Network{Name: name}
 	if n := e.NetworkByName(name); n != nil {
-		return *n
+		t.Proxy = *n
 	}
-	return api.Network{Name: name}
+	if !t.Proxy.UserDefined() {
+		t.lose(api.NoProxyNetwork, "set NO502_NETWORK to a network made with docker network create, or leave it unset",
+			"NO502_NETWORK is %s, on which Docker's names do not resolve", name)
+		return
+	}
+	count := e.NetworksNamed(name)
+	if count < 2 {
+		return
+	}
+	var on []*api.Network
+	for _, n := range t.shared {
+		if n.Name == name {
+			on = append(on, n)
+		}
+	}
+	if len(on) == 1 {
+		t.Proxy = *on[0]
+		return
+	}
+	t.lose(api.NetworkAmbiguous, "remove the one that is not used: docker network ls, docker network rm ID",
+		"%d networks are called %s", count, name)
 }
 
 func ownDefault(n *api.Network, npm *api.Container) bool {
@@ -149,10 +206,18 @@ func (t Topology) SharedWith(c *api.Container) []api.Attachment {
 				}
 				return 1
 			}
-			return strings.Compare(a.Network, b.Network)
+			return cmp.Or(strings.Compare(a.Network, b.Network), strings.Compare(a.NetworkID, b.NetworkID))
 		})
 	}
 	return list
+}
+
+// Reaches reports whether NPM shares the network on which a container has this
+// address.
+func (t Topology) Reaches(c *api.Container, addr netip.Addr) bool {
+	return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool {
+		return t.shared[a.NetworkID] != nil && (a.IPv4 == addr || a.IPv6 == addr)
+	})
 }
 
 // Networks are the networks by whose names NPM reaches containers, by name.
@@ -161,7 +226,9 @@ func (t Topology) Networks() []*api.Network {
 	for _, n := range t.shared {
 		list = append(list, n)
 	}
-	slices.SortFunc(list, func(a, b *api.Network) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b *api.Network) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
+	})
 	return list
 }
 

@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/no502/no502/api"
@@ -50,40 +51,61 @@ func Words(s *api.Snapshot, t Topology, m Meaning, host string, at []*api.Contai
 	found := func(code api.Code, format string, args ...any) *api.Finding {
 		return &api.Finding{Code: code, Message: fmt.Sprintf(format, args...)}
 	}
-	if addr, err := netip.ParseAddr(trimHost(host)); err == nil {
-		return addressWords(s, m, addr.Unmap(), at, found)
+	if addr, err := netip.ParseAddr(api.BareHost(host)); err == nil {
+		if addr.Is6() && !strings.HasPrefix(host, "[") {
+			return found(api.InvalidForward, "NPM forwards to %s, an IPv6 address, which nginx takes in brackets only; %s is meant", host, name)
+		}
+		return addressWords(t, m, addr, at, found)
 	}
-	lower := strings.ToLower(host)
-	var exact, reached bool
+	word := strings.TrimSuffix(host, ".")
+	if !api.IsForwardHost(word) {
+		return found(api.InvalidForward, "NPM forwards to %q, which is neither a host name nor an address; %s is meant", host, name)
+	}
+	var reached bool
+	written := word
 	for _, c := range at {
-		if strings.HasPrefix(strings.ToLower(c.ID), lower) && len(lower) >= 12 {
+		if len(word) >= 12 && strings.HasPrefix(c.ID, strings.ToLower(word)) {
 			return found(api.ForwardHostID, "NPM forwards to the container ID %s, which changes when %s is recreated", host, c.Name)
 		}
-		if t.Answers(c, host) {
-			reached = true
-			exact = exact || spelt(c, host)
+		if t.Answers(c, word) {
+			reached, written = true, spelling(c, word)
 		}
 	}
 	switch {
-	case api.IsMachineName(host):
+	case !reached && api.IsMachineName(word):
 		return found(api.ForwardHostLoopback, "NPM forwards to %s, which inside NPM's container is not the machine; %s is meant", host, name)
 	case !reached && m.Rule == ByMemory:
 		return found(api.ForwardHostOld, "NPM forwards to %s, a name that %s no longer has", host, name)
+	case !reached && known(s, t, word):
+		return found(api.ForwardHostUnresolvable, "NPM forwards to %s, which is another container's name; %s is meant", host, name)
 	case !reached:
 		return found(api.ForwardHostUnresolvable, "NPM forwards to %s, a name that none of NPM's networks knows; %s is meant", host, name)
-	case sharedWithOthers(s, t, m, host):
+	case sharedWithOthers(s, t, at, word):
 		return found(api.ForwardHostShared, "NPM forwards to %s, a name that other containers on its networks answer to as well; %s is meant", host, name)
-	case !exact:
-		return found(api.ForwardHostCase, "NPM forwards to %s, but the name is written %s", host, name)
+	case written != word:
+		return found(api.ForwardHostCase, "NPM forwards to %s, but the name is written %s", host, written)
 	}
 	return nil
 }
 
-func addressWords(s *api.Snapshot, m Meaning, addr netip.Addr, at []*api.Container, found func(api.Code, string, ...any) *api.Finding) *api.Finding {
+// known: NPM resolves the name, to whomever.
+func known(s *api.Snapshot, t Topology, name string) bool {
+	return slices.ContainsFunc(s.Engine.Named(name), func(c *api.Container) bool { return t.Answers(c, name) })
+}
+
+func addressWords(t Topology, m Meaning, addr netip.Addr, at []*api.Container, found func(api.Code, string, ...any) *api.Finding) *api.Finding {
 	name := at[0].Name
-	for _, c := range s.Engine.At(addr) {
-		if c.Identity() == m.Backend || c.ID == at[0].ID {
-			return found(api.ForwardHostAddress, "NPM forwards to %s, which is %s only until it is recreated", addr, name)
+	for _, c := range at {
+		for _, a := range c.Attachments {
+			switch {
+			case a.IPv4 != addr && a.IPv6 != addr && a.Pinned != addr:
+			case t.shared[a.NetworkID] == nil:
+				return found(api.ForwardHostAddress, "NPM forwards to %s, the address of %s on the network %s, which NPM is not on", addr, c.Name, a.Network)
+			case a.Pinned == addr:
+				return nil // given on purpose, and kept at a recreate
+			default:
+				return found(api.ForwardHostAddress, "NPM forwards to %s, which is the address of %s only until it is recreated", addr, c.Name)
+			}
 		}
 	}
 	switch {
@@ -91,43 +113,46 @@ func addressWords(s *api.Snapshot, m Meaning, addr netip.Addr, at []*api.Contain
 		return found(api.ForwardHostLoopback, "NPM forwards to %s, which inside NPM's container is NPM itself; %s is meant", addr, name)
 	case m.Machine:
 		return found(api.ForwardHostMachine, "NPM forwards to %s, this machine's address, instead of to the container %s", addr, name)
+	case m.Rule == ByLabel:
+		return found(api.ForwardHostOld, "NPM forwards to %s, which is not an address of %s", addr, name)
 	}
 	return found(api.ForwardHostOld, "NPM forwards to %s, an address that %s no longer has", addr, name)
 }
 
-// spelt reports whether the name is written as Docker writes it.
-func spelt(c *api.Container, name string) bool {
+// spelling is how Docker writes a name that it answers to.
+func spelling(c *api.Container, name string) string {
 	for _, a := range c.Attachments {
 		bare, _ := cutSuffixFold(name, "."+a.Network)
-		if bare == c.Name || name == c.Name {
-			return true
-		}
-		for _, alias := range a.Aliases {
-			if bare == alias || name == alias {
-				return true
+		for _, is := range append([]string{c.Name}, a.Aliases...) {
+			if strings.EqualFold(is, name) {
+				return is
+			}
+			if strings.EqualFold(is, bare) {
+				return is + "." + a.Network
 			}
 		}
 	}
-	return false
+	return name
 }
 
 // sharedWithOthers: a name to which a container of another backend answers too.
-func sharedWithOthers(s *api.Snapshot, t Topology, m Meaning, name string) bool {
-	for _, c := range s.Engine.Named(name) {
-		if c.Identity() != m.Backend && c.Up() && t.Answers(c, name) {
-			return true
-		}
-	}
-	return false
+func sharedWithOthers(s *api.Snapshot, t Topology, at []*api.Container, name string) bool {
+	return slices.ContainsFunc(s.Engine.Named(name), func(c *api.Container) bool {
+		return c.Up() && t.Answers(c, name) && !slices.ContainsFunc(at, func(one *api.Container) bool {
+			return one == c || one.Identity() == c.Identity()
+		})
+	})
 }
 
 // Name is the forward host that a backend should have: the container's name;
-// for several running replicas an alias that they all have and nobody else.
-// Where NPM shares several networks with it, the name is qualified, so that
-// the answer is the network that is meant.
+// for several replicas, running or not, an alias that they all have and nobody
+// else. Where NPM shares several networks with it, the name is qualified, so
+// that the answer is the network that is meant. A name to which others answer
+// too is the last resort.
 func Name(s *api.Snapshot, t Topology, m Meaning, at []*api.Container) string {
+	alias := commonAlias(s, t, at)
 	name := at[0].Name
-	if alias := commonAlias(s, t, m, at); len(at) > 1 && alias != "" {
+	if alias != "" && (len(m.Containers) > 1 || sharedWithOthers(s, t, at, name)) {
 		name = alias
 	}
 	if shared := t.SharedWith(at[0]); len(shared) > 1 {
@@ -136,17 +161,13 @@ func Name(s *api.Snapshot, t Topology, m Meaning, at []*api.Container) string {
 	return name
 }
 
-func commonAlias(s *api.Snapshot, t Topology, m Meaning, at []*api.Container) string {
+func commonAlias(s *api.Snapshot, t Topology, at []*api.Container) string {
 	service := at[0].Labels[api.ComposeService]
 	for _, alias := range []string{at[0].SharedAlias(), service} {
-		if alias == "" || sharedWithOthers(s, t, m, alias) {
+		if !api.IsForwardHost(alias) || sharedWithOthers(s, t, at, alias) {
 			continue
 		}
-		all := true
-		for _, c := range at {
-			all = all && t.Answers(c, alias)
-		}
-		if all {
+		if !slices.ContainsFunc(at, func(c *api.Container) bool { return !t.Answers(c, alias) }) {
 			return alias
 		}
 	}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/no502/no502/api"
+	"github.com/no502/no502/controller/report"
+)
+
+func planCommand() *cobra.Command {
+	var asJSON bool
+	var wait time.Duration
+	cmd := command(&cobra.Command{
+		Use:   "plan",
+		Short: "Show what no502 would change, and why; change nothing",
+		Long: `plan looks at Docker and NPM once and shows what no502 would change and why.
+
+Exit status: 0 nothing to change, 2 changes, 1 an error.`,
+	}, func(cmd *cobra.Command, s settings) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), wait)
+		defer cancel()
+		p, err := lookOnce(ctx, s, machine(), cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			err = printJSON(cmd.OutOrStdout(), p)
+		} else {
+			err = printPlan(cmd.OutOrStdout(), p)
+		}
+		if err == nil && len(p.Actions) > 0 {
+			return status(2)
+		}
+		return err
+	})
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for Docker and NPM")
+	return cmd
+}
+
+// lookOnce observes everything and plans, with nothing running on.
+func lookOnce(ctx context.Context, s settings, at place, say io.Writer) (api.Plan, error) {
+	p, err := assemble(s, at, s.logger(say))
+	if err != nil {
+		return api.Plan{}, err
+	}
+	defer p.engine.Close()
+	running, stop := context.WithCancel(ctx)
+	news := make(chan struct{}, 1)
+	notify := func(api.Key) {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+	}
+	var g errgroup.Group
+	g.Go(func() error { return p.engine.Run(running, notify) })
+	g.Go(func() error { return p.npm.Run(running, notify) })
+	defer func() { stop(); _ = g.Wait() }()
+	for {
+		p.reconciler.FindNPM()
+		if p.engine.View(func(*api.Engine) {}) && p.npm.View(func(*api.NPM) {}) {
+			return p.reconciler.Plan(ctx), nil
+		}
+		select {
+		case <-news:
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			_, waitsFor := p.ready()
+			return api.Plan{}, fmt.Errorf("no plan is made from half a picture; still waiting for: %s", waitsFor)
+		}
+	}
+}
+
+func printPlan(w io.Writer, p api.Plan) (err error) {
+	line := func(format string, args ...any) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, format+"\n", args...)
+		}
+	}
+	if len(p.Actions) == 0 {
+		line("Nothing to change.")
+	} else {
+		line("no502 would:")
+	}
+	for _, a := range p.Actions {
+		line("  %s\n      because: %s", a, a.Why())
+	}
+	first := true
+	for _, v := range p.Verdicts {
+		for _, f := range v.Findings {
+			if first {
+				line("\nFound:")
+				first = false
+			}
+			line("  %s: %s (%s)", v.Name, f.Message, f.Code)
+			if f.Fix != "" {
+				line("      fix: %s", f.Fix)
+			}
+		}
+	}
+	return err
+}
+
+func printJSON(w io.Writer, p api.Plan) error {
+	type action struct {
+		Op       api.Op        `json:"op"`
+		Does     string        `json:"does"`
+		Because  []api.Code    `json:"because"`
+		Host     int           `json:"host,omitempty"`
+		Domain   string        `json:"domain,omitempty"`
+		From     *api.Endpoint `json:"from,omitempty"`
+		To       *api.Endpoint `json:"to,omitempty"`
+		Network  string        `json:"network,omitempty"`
+		Attached string        `json:"container,omitempty"`
+	}
+	out := struct {
+		Actions  []action      `json:"actions"`
+		Verdicts []report.View `json:"verdicts"`
+	}{Actions: []action{}, Verdicts: report.Views(p.Verdicts)}
+	for _, a := range p.Actions {
+		x := action{Op: a.Op, Does: a.String(), Because: a.Because, Host: a.Host, Domain: a.Domain, Network: a.Network, Attached: a.Name}
+		if a.Op == api.OpPatch {
+			x.From, x.To = &a.From, &a.To
+		}
+		out.Actions = append(out.Actions, x)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/no502/no502/api"
+	"github.com/no502/no502/controller"
+	"github.com/no502/no502/controller/dockerd"
+	"github.com/no502/no502/controller/npm"
+	"github.com/no502/no502/controller/probe"
+	"github.com/no502/no502/controller/report"
+	"github.com/no502/no502/reconcile"
+	"github.com/no502/no502/reconcile/intent"
+)
+
+func runCommand() *cobra.Command {
+	return command(&cobra.Command{
+		Use:   "run",
+		Short: "Run the controller: watch, attach, repair",
+	}, func(cmd *cobra.Command, s settings) error {
+		log := s.logger(cmd.ErrOrStderr())
+		return run(cmd.Context(), s, machine(), log)
+	})
+}
+
+// place is where no502 runs: how it reaches networks and the Engine, and what
+// it may be known by there. Tests and the demo run it in a place of their own.
+type place struct {
+	dial      func(ctx context.Context, network, addr string) (net.Conn, error)
+	listen    func(network, addr string) (net.Listener, error)
+	engine    func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the real one
+	selfHints []string
+}
+
+// machine is the real place.
+func machine() place {
+	var d net.Dialer
+	return place{dial: d.DialContext, listen: net.Listen, selfHints: dockerd.SelfHints()}
+}
+
+// parts are no502 put together.
+type parts struct {
+	engine     *dockerd.Engine
+	npm        *npm.Client
+	prober     *probe.Prober
+	board      *report.Board
+	reconciler *reconcile.Reconciler
+	nonce      string
+}
+
+func assemble(s settings, at place, log logr.Logger) (*parts, error) {
+	policy, err := s.policy()
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{board: report.NewBoard(log), nonce: rand.Text()}
+	p.engine, err = dockerd.Open(dockerd.Options{
+		Host: s.dockerHost, DialContext: at.engine, Log: log.WithName("docker"),
+		Describe: func(c *api.Container) {
+			in := intent.Of(c.Labels, policy.Prefix)
+			c.Claims, c.Role = in.Domains, in.Role
+		},
+		Inspect: func(labels map[string]string, _, _ string) bool {
+			return policy.Scope == api.ScopeAll || intent.Concerns(labels, policy.Prefix)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.npm = npm.New(npm.Options{
+		DialContext: at.dial, Credentials: s.credentials, DataDir: s.npmData,
+		Poll: s.poll, Instance: s.instance, Log: log.WithName("npm"),
+	})
+	p.prober = probe.New(probe.Options{
+		DialContext: at.dial, Proc: procDir(s.hostProc, at), Nonce: p.nonce,
+		PublishedPort: func() uint16 { return p.reconciler.PublishedPort(s.statusPort()) }, Log: log.WithName("probe"),
+	})
+	p.reconciler = reconcile.New(reconcile.Options{
+		Engine: p.engine, NPM: p.npm, Prober: p.prober, Recorder: p.board,
+		Policy: policy, SelfHints: at.selfHints, NPMURL: s.npmURL, Log: log,
+	})
+	return p, nil
+}
+
+// procDir is where the machine's /proc is: a mount, or outside Docker its own.
+func procDir(mounted string, at place) string {
+	if len(at.selfHints) == 0 && at.engine == nil {
+		return "/proc"
+	}
+	return mounted
+}
+
+// run runs the controller until ctx ends.
+func run(ctx context.Context, s settings, at place, log logr.Logger) error {
+	if _, _, err := s.credentials(); err != nil && s.npmPasswordFile == "" {
+		return err
+	}
+	p, err := assemble(s, at, log)
+	if err != nil {
+		return err
+	}
+	defer p.engine.Close()
+	status, err := at.listen("tcp", s.listen)
+	if err != nil {
+		return fmt.Errorf("status port: %w", err)
+	}
+	log.Info("starting", "version", version, "docker", p.engine.Host(), "mode", s.mode, "scope", s.scope)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.serve(ctx, status) })
+	g.Go(func() error {
+		return controller.Run(ctx, controller.Options{
+			Reconciler: p.reconciler,
+			Sources:    map[string]controller.Source{"docker": p.engine, "npm": p.npm},
+			Resync:     s.resync, Workers: 8, Log: log,
+		})
+	})
+	err = g.Wait()
+	log.Info("stopped")
+	return err
+}
+
+// serve answers on the status port until ctx ends.
+func (p *parts) serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler:           p.board.Handler(p.nonce, p.ready),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+	}
+	stop := context.AfterFunc(ctx, func() {
+		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = server.Shutdown(soon) // what is still open then is cut
+	})
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ready says what is still waited for.
+func (p *parts) ready() (bool, string) {
+	if !p.engine.View(func(*api.Engine) {}) {
+		return false, "the Docker Engine at " + p.engine.Host()
+	}
+	if st := p.npm.State(); !st.Connected {
+		if st.Problem != "" {
+			return false, st.Problem
+		}
+		return false, "Nginx Proxy Manager"
+	}
+	return true, ""
+}
+
+func healthcheckCommand() *cobra.Command {
+	return command(&cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask a running no502 whether it is ready (for the image's HEALTHCHECK)",
+	}, func(cmd *cobra.Command, s settings) error {
+		client := http.Client{Timeout: 5 * time.Second}
+		answer, err := client.Get("http://" + netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.statusPort()).String() + "/readyz")
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), answer.Status); err != nil {
+			return err
+		}
+		if answer.StatusCode != http.StatusOK {
+			return status(1)
+		}
+		return nil
+	})
+}

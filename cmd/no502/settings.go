@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/no502/no502/api"
+)
+
+// settings are what an operator can say, as flags or as their environment
+// twins: --npm-url is NO502_NPM_URL.
+type settings struct {
+	dockerHost      string
+	npmURL          string
+	npmEmail        string
+	npmPassword     string
+	npmPasswordFile string
+	npmContainer    string
+	npmData         string
+	network         string
+	scope           string
+	mode            string
+	labelPrefix     string
+	instance        string
+	hostAddresses   []string
+	hostProc        string
+	poll            time.Duration
+	resync          time.Duration
+	listen          string
+	logLevel        string
+	logFormat       string
+}
+
+func (s *settings) bind(f *pflag.FlagSet) {
+	f.StringVar(&s.dockerHost, "docker-host", "", "the Docker Engine, as in DOCKER_HOST (default: Docker's own environment)")
+	f.StringVar(&s.npmURL, "npm-url", "", "NPM's admin URL, e.g. http://npm:81 (default: found from its container)")
+	f.StringVar(&s.npmEmail, "npm-email", "", "the e-mail address with which no502 logs in to NPM")
+	f.StringVar(&s.npmPassword, "npm-password", "", "its password; rather use --npm-password-file")
+	f.StringVar(&s.npmPasswordFile, "npm-password-file", "", "a file that holds the password, read again when NPM refuses it")
+	f.StringVar(&s.npmContainer, "npm-container", "", "name of NPM's container (default: found by its image or the label role=proxy)")
+	f.StringVar(&s.npmData, "npm-data", "/npm", "where NPM's /data is mounted read-only, to notice edits at once; optional")
+	f.StringVar(&s.network, "network", "", "the network to attach backends to (default: the one NPM shares with others, else no502's own)")
+	f.StringVar(&s.scope, "scope", string(api.ScopeLabelled), `which containers are opted in: "labelled" or "all"`)
+	f.StringVar(&s.mode, "mode", string(api.ModeRepair), `"repair", or "observe": report and change nothing`)
+	f.StringVar(&s.labelPrefix, "label-prefix", "no502", "prefix of the labels")
+	f.StringVar(&s.instance, "instance", "no502", "name of this no502 in NPM's records, where several share one NPM")
+	f.StringSliceVar(&s.hostAddresses, "host-addresses", nil, "addresses of this machine, e.g. 192.168.1.20 (default: found where they can be proven)")
+	f.StringVar(&s.hostProc, "host-proc", "/host/proc", "where the machine's /proc is mounted read-only, to tell its addresses and who listens where; optional")
+	f.DurationVar(&s.poll, "poll", 15*time.Second, "how often NPM is asked for edits when its data directory is not mounted")
+	f.DurationVar(&s.resync, "resync", 5*time.Minute, "how often everything is looked at again")
+	f.StringVar(&s.listen, "listen", ":8502", "address of the status port")
+	f.StringVar(&s.logLevel, "log-level", "info", `"info" or "debug"`)
+	f.StringVar(&s.logFormat, "log-format", "text", `"text" or "json"`)
+}
+
+// command makes a subcommand that takes the settings.
+func command(cmd *cobra.Command, run func(*cobra.Command, settings) error) *cobra.Command {
+	var s settings
+	s.bind(cmd.Flags())
+	cmd.Args = cobra.NoArgs
+	cmd.Long = strings.TrimSpace(cmd.Long + "\n\nEvery flag has an environment twin: --npm-url is NO502_NPM_URL.")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := fromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
+			return err
+		}
+		if err := s.check(); err != nil {
+			return err
+		}
+		return run(cmd, s)
+	}
+	return cmd
+}
+
+// fromEnvironment sets the flags that were not given from NO502_… variables.
+func fromEnvironment(f *pflag.FlagSet, lookup func(string) (string, bool)) (err error) {
+	f.VisitAll(func(flag *pflag.Flag) {
+		name := "NO502_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		value, ok := lookup(name)
+		if !ok || value == "" || flag.Changed || err != nil {
+			return
+		}
+		if e := flag.Value.Set(value); e != nil {
+			err = fmt.Errorf("%s=%q is not allowed: want a %s: %s", name, value, flag.Value.Type(), flag.Usage)
+		}
+	})
+	return err
+}
+
+func (s *settings) check() error {
+	for _, c := range []struct {
+		name, value string
+		allowed     []string
+	}{
+		{"scope", s.scope, []string{string(api.ScopeLabelled), string(api.ScopeAll)}},
+		{"mode", s.mode, []string{string(api.ModeRepair), string(api.ModeObserve)}},
+		{"log-level", s.logLevel, []string{"info", "debug"}},
+		{"log-format", s.logFormat, []string{"text", "json"}},
+	} {
+		if !slices.Contains(c.allowed, c.value) {
+			return fmt.Errorf("--%s=%q is not allowed: use one of %s", c.name, c.value, strings.Join(c.allowed, ", "))
+		}
+	}
+	if s.poll < time.Second || s.resync < time.Second {
+		return fmt.Errorf("--poll=%s and --resync=%s: a second is the least", s.poll, s.resync)
+	}
+	if s.npmPassword != "" && s.npmPasswordFile != "" {
+		return fmt.Errorf("both --npm-password and --npm-password-file are set: use one")
+	}
+	if s.statusPort() == 0 {
+		return fmt.Errorf("--listen=%q is not an address with a port, such as :8502", s.listen)
+	}
+	_, err := s.policy()
+	return err
+}
+
+// statusPort is the port of --listen; 0 where that cannot be read.
+func (s *settings) statusPort() uint16 {
+	_, port, _ := net.SplitHostPort(s.listen)
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return uint16(n)
+}
+
+func (s *settings) policy() (api.Policy, error) {
+	p := api.Policy{
+		Instance: s.instance, Prefix: s.labelPrefix, Scope: api.Scope(s.scope), Mode: api.Mode(s.mode),
+		Network: s.network, NPM: s.npmContainer,
+	}
+	for _, text := range s.hostAddresses {
+		addr, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil {
+			return p, fmt.Errorf("--host-addresses: %q is not an IP address", text)
+		}
+		p.MachineAddrs = append(p.MachineAddrs, addr.Unmap())
+	}
+	return p, nil
+}
+
+// credentials reads the login for NPM; the file anew at each call.
+func (s *settings) credentials() (email, password string, err error) {
+	password = s.npmPassword
+	if s.npmPasswordFile != "" {
+		data, err := os.ReadFile(s.npmPasswordFile)
+		if err != nil {
+			return "", "", fmt.Errorf("reading NPM's password: %w", err)
+		}
+		password = strings.TrimRight(string(data), "\r\n")
+	}
+	if s.npmEmail == "" || password == "" {
+		return "", "", fmt.Errorf("no login for NPM: set NO502_NPM_EMAIL, and NO502_NPM_PASSWORD or NO502_NPM_PASSWORD_FILE")
+	}
+	return s.npmEmail, password, nil
+}

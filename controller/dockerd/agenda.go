@@ -1,0 +1,170 @@
+package dockerd
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+)
+
+// task is one thing to be looked at again.
+type task struct {
+	kind kind
+	id   string
+}
+
+type kind string
+
+const (
+	containerTask kind = "container"
+	networkTask   kind = "network"
+)
+
+// always is an asked number that no observation answers beforehand.
+const always = math.MaxUint64
+
+// Retries of a task that failed, while everything else works.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// agenda is what events have named and nobody has looked at yet: each thing
+// once, and never by two at a time. The zero value is ready.
+type agenda struct {
+	mu      sync.Mutex
+	due     map[task]due
+	busy    map[task]bool
+	failed  map[task]time.Duration // the last retry's delay
+	changed chan struct{}
+}
+
+type due struct {
+	at    time.Time
+	asked uint64 // the cache's number when it was put here
+}
+
+// add puts a task on the agenda; the earlier of two times counts.
+func (a *agenda) add(t task, delay time.Duration, asked uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := time.Now().Add(delay)
+	if have, ok := a.due[t]; ok {
+		if have.at.Before(at) {
+			at = have.at
+		}
+		asked = max(asked, have.asked)
+	}
+	if a.due == nil {
+		a.due = map[task]due{}
+	}
+	a.due[t] = due{at: at, asked: asked}
+	a.wake()
+}
+
+// drop takes a task off.
+func (a *agenda) drop(t task) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.due, t)
+	delete(a.failed, t)
+}
+
+// clear takes everything off.
+func (a *agenda) clear() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.due, a.failed = nil, nil
+}
+
+// next waits for the first task that is due and takes it; false when ctx
+// ends. Until done is called nobody else gets it.
+func (a *agenda) next(ctx context.Context) (task, uint64, bool) {
+	for {
+		t, asked, wait, changed := a.take()
+		switch {
+		case ctx.Err() != nil:
+			if wait == 0 {
+				a.done(t)
+			}
+			return task{}, 0, false
+		case wait == 0:
+			return t, asked, true
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// take returns a task that is due, else how long until one is.
+func (a *agenda) take() (first task, asked uint64, wait time.Duration, changed <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.changed == nil {
+		a.changed = make(chan struct{})
+	}
+	var at time.Time
+	for t, d := range a.due {
+		if !a.busy[t] && (at.IsZero() || d.at.Before(at)) {
+			first, asked, at = t, d.asked, d.at
+		}
+	}
+	if at.IsZero() {
+		return task{}, 0, time.Hour, a.changed
+	}
+	if wait = time.Until(at); wait > 0 {
+		return task{}, 0, wait, a.changed
+	}
+	if a.busy == nil {
+		a.busy = map[task]bool{}
+	}
+	delete(a.due, first)
+	a.busy[first] = true
+	return first, asked, 0, a.changed
+}
+
+// done ends a task that next gave.
+func (a *agenda) done(t task) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.busy, t)
+	a.wake()
+}
+
+// retry puts a failed task back, each time for longer, and reports whether it
+// failed for the first time.
+func (a *agenda) retry(t task) (first bool) {
+	a.mu.Lock()
+	delay := firstRetry
+	before, again := a.failed[t]
+	if again {
+		delay = min(2*before, lastRetry)
+	}
+	if a.failed == nil {
+		a.failed = map[task]time.Duration{}
+	}
+	a.failed[t] = delay
+	a.mu.Unlock()
+	a.add(t, delay, always)
+	return !again
+}
+
+// succeeded forgets a task's failures.
+func (a *agenda) succeeded(t task) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.failed, t)
+}
+
+// wake tells whoever waits. The lock is held.
+func (a *agenda) wake() {
+	if a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package dockerd
+
+import "io/fs"
+
+func groupOf(fs.FileInfo) (gid uint32, ok bool) { return 0, false }

@@ -1,0 +1,137 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/pkg/stdcopy"
+)
+
+// What follows are the things people do with docker on the command line. A
+// container is named by its name or ID.
+
+// Start starts a container.
+func (s *Stage) Start(ctx context.Context, name string) error {
+	return s.docker.ContainerStart(ctx, name, container.StartOptions{})
+}
+
+// Stop stops a container at once.
+func (s *Stage) Stop(ctx context.Context, name string) error {
+	now := 0
+	return s.docker.ContainerStop(ctx, name, container.StopOptions{Timeout: &now})
+}
+
+// Kill sends a signal to a container's first process.
+func (s *Stage) Kill(ctx context.Context, name, signal string) error {
+	return s.docker.ContainerKill(ctx, name, signal)
+}
+
+// Pause freezes a container's processes.
+func (s *Stage) Pause(ctx context.Context, name string) error {
+	return s.docker.ContainerPause(ctx, name)
+}
+
+// Unpause lets them go on.
+func (s *Stage) Unpause(ctx context.Context, name string) error {
+	return s.docker.ContainerUnpause(ctx, name)
+}
+
+// Rename gives a container another name.
+func (s *Stage) Rename(ctx context.Context, name, to string) error {
+	return s.docker.ContainerRename(ctx, name, to)
+}
+
+// Remove kills and removes a container.
+func (s *Stage) Remove(ctx context.Context, name string) error {
+	return s.docker.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
+}
+
+// Connect attaches a container to a network.
+func (s *Stage) Connect(ctx context.Context, net, name string) error {
+	return s.docker.NetworkConnect(ctx, net, name, &network.EndpointSettings{})
+}
+
+// Disconnect detaches it.
+func (s *Stage) Disconnect(ctx context.Context, net, name string) error {
+	return s.docker.NetworkDisconnect(ctx, net, name, true)
+}
+
+// Address is a container's IPv4 address on a network.
+func (s *Stage) Address(ctx context.Context, name, net string) (string, error) {
+	c, err := s.docker.ContainerInspect(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	e := c.NetworkSettings.Networks[net]
+	if e == nil {
+		return "", fmt.Errorf("%s is not on %s", name, net)
+	}
+	return e.IPAddress, nil
+}
+
+// Networks are the names of the networks that a container is on.
+func (s *Stage) Networks(ctx context.Context, name string) (names []string, err error) {
+	c, err := s.docker.ContainerInspect(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	for n := range c.NetworkSettings.Networks {
+		names = append(names, n)
+	}
+	return names, nil
+}
+
+// Gateway is the machine's address on a network.
+func (s *Stage) Gateway(ctx context.Context, net string) (string, error) {
+	n, err := s.docker.NetworkInspect(ctx, net, network.InspectOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, c := range n.IPAM.Config {
+		if c.Gateway != "" {
+			return c.Gateway, nil
+		}
+	}
+	return "", fmt.Errorf("network %s has no gateway", net)
+}
+
+// Logs is what a container has printed.
+func (s *Stage) Logs(ctx context.Context, name string) (string, error) {
+	r, err := s.docker.ContainerLogs(ctx, name, container.LogsOptions{ShowStdout: true, ShowStderr: true})
+	if err != nil {
+		return "", err
+	}
+	var text bytes.Buffer
+	_, err = stdcopy.StdCopy(&text, &text, r)
+	return text.String(), errors.Join(err, r.Close())
+}
+
+// Strike removes the stage's containers and networks, and the network that
+// no502 made meanwhile, if nobody else uses it.
+func (s *Stage) Strike(ctx context.Context, networks ...string) error {
+	mine := filters.NewArgs(filters.Arg("label", label+"="+s.name))
+	list, err := s.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range list {
+		errs = append(errs, s.Remove(ctx, c.ID))
+	}
+	nets, err := s.docker.NetworkList(ctx, network.ListOptions{Filters: mine})
+	errs = append(errs, err)
+	for _, n := range nets {
+		networks = append(networks, n.ID)
+	}
+	for _, n := range networks {
+		if _, err := s.docker.NetworkInspect(ctx, n, network.InspectOptions{}); err == nil {
+			errs = append(errs, s.docker.NetworkRemove(ctx, n))
+		}
+	}
+	return errors.Join(errs...)
+}

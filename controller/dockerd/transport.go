@@ -1,0 +1,70 @@
+package dockerd
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// RefusedError is a request that something in front of the Engine, such as a
+// socket proxy, does not let through.
+type RefusedError struct {
+	Method string
+	Path   string // as it was sent, with the API version
+	Status int    // of the answer: 403 or 405
+}
+
+// Error names what must be allowed.
+func (r *RefusedError) Error() string {
+	return fmt.Sprintf("%s %s is refused (%d) before it reaches the Docker Engine: allow it in the socket proxy",
+		r.Method, r.Path, r.Status)
+}
+
+// transport notes the Engine's clock and tells a proxy's refusal from the
+// Engine's own, which is always JSON.
+type transport struct {
+	base *http.Transport
+	date atomic.Pointer[time.Time]
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		t.date.Store(&date)
+	}
+	// A refused HEAD /_ping is the client's to handle: it tries GET.
+	if req.Method != http.MethodHead && refused(resp) {
+		_ = resp.Body.Close()
+		return nil, &RefusedError{Method: req.Method, Path: req.URL.Path, Status: resp.StatusCode}
+	}
+	return resp, nil
+}
+
+func refused(resp *http.Response) bool {
+	if resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusMethodNotAllowed {
+		return false
+	}
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return err != nil || kind != "application/json"
+}
+
+// now is the Engine's clock as its last answer gave it, in whole seconds and
+// rounded down; false if no answer had a date.
+func (t *transport) now() (time.Time, bool) {
+	if date := t.date.Load(); date != nil {
+		return *date, true
+	}
+	return time.Time{}, false
+}
+
+func (t *transport) closeIdle() {
+	if t.base != nil {
+		t.base.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,210 @@
+package npm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// How long an answer may take. NPM holds a write while nginx tests the whole
+// configuration: 2 s at 1,000 hosts on a good day.
+const (
+	listTimeout  = time.Minute
+	writeTimeout = 2 * time.Minute
+	otherTimeout = 30 * time.Second
+)
+
+// An answer's size: 1,000 hosts are half a megabyte.
+const (
+	answerLimit  = 64 << 20
+	messageLimit = 64 << 10 // of an error answer
+)
+
+// errNotModified: the answer 304 to a conditional request.
+var errNotModified = errors.New("not modified")
+
+// request is one request to NPM.
+type request struct {
+	method, path string // the path below /api
+	body         any    // JSON; nil: none
+	etag         string // makes the request conditional
+	token        string
+	timeout      time.Duration
+}
+
+// dialError marks that no connection came about: nothing was sent.
+type dialError struct{ error }
+
+func (e dialError) Unwrap() error { return e.error }
+
+func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, dialError{err}
+			}
+			return conn, nil
+		},
+		MaxIdleConns:        2,
+		MaxIdleConnsPerHost: 2,
+		IdleConnTimeout:     30 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+	}
+}
+
+// exchange sends one request and hands a successful answer to read.
+func (c *Client) exchange(ctx context.Context, r request, read func(http.Header, io.Reader) error) error {
+	at := c.at()
+	if at.base == "" {
+		return ErrNoURL
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	defer context.AfterFunc(at.here, cancel)()
+
+	req, err := r.http(ctx, at.base)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", r.method, r.path, err)
+	}
+	transport := c.reads
+	if r.method == http.MethodPut {
+		transport = c.writes
+	}
+	client := http.Client{Transport: transport, CheckRedirect: dontFollow}
+	resp, err := client.Do(req)
+	if err == nil {
+		defer resp.Body.Close()
+		err = c.answer(r, resp, read)
+		var answered *APIError
+		if err == nil || errors.As(err, &answered) || errors.Is(err, errNotModified) {
+			return err
+		}
+	}
+	return c.failure(r, at, err, ctx.Err())
+}
+
+// dontFollow: a redirect would carry the token to who knows whom.
+func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+func (r request) http(ctx context.Context, base string) (*http.Request, error) {
+	var body io.Reader
+	if r.body != nil {
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(r.body); err != nil {
+			return nil, err
+		}
+		body = &text
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, base+r.path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.etag != "" {
+		req.Header.Set("If-None-Match", r.etag)
+	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	return req, nil
+}
+
+func (c *Client) answer(r request, resp *http.Response, read func(http.Header, io.Reader) error) error {
+	switch {
+	case resp.StatusCode == http.StatusNotModified && r.etag != "":
+		return errNotModified
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		return &APIError{r.method, r.path, resp.StatusCode, oneLine(c.session.redact(message(resp)))}
+	}
+	return read(resp.Header, http.MaxBytesReader(nil, resp.Body, answerLimit))
+}
+
+// message is what an error answer says: NPM's own JSON, or the HTML of the
+// nginx before it, which says no more than the status does.
+func message(resp *http.Response) string {
+	if to := resp.Header.Get("Location"); to != "" {
+		return "a redirection to " + to + ", which is not followed"
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, messageLimit))
+	if err != nil {
+		return ""
+	}
+	var body struct {
+		Error struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(text, &body) != nil {
+		return ""
+	}
+	return body.Error.Message
+}
+
+// oneLine keeps a foreign text from breaking or flooding the log.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if runes := []rune(s); len(runes) > 300 {
+		s = string(runes[:300]) + "…"
+	}
+	return s
+}
+
+// failure puts a request that got no answer, or half of one, into words.
+func (c *Client) failure(r request, at *site, err, ended error) error {
+	var inURL *url.Error
+	if errors.As(err, &inURL) {
+		err = inURL.Err
+	}
+	switch {
+	case at.here.Err() != nil:
+		err = fmt.Errorf("NPM's address changed meanwhile: %w", err)
+	case errors.Is(ended, context.DeadlineExceeded):
+		err = fmt.Errorf("no answer within %v: %w", r.timeout, context.DeadlineExceeded)
+	}
+	return fmt.Errorf("%s %s of NPM at %s: %w", r.method, r.path, strings.TrimSuffix(at.base, "/api"), err)
+}
+
+// into decodes a JSON answer, all of it: a cut-off one is an error.
+func into(v any) func(http.Header, io.Reader) error {
+	return func(_ http.Header, body io.Reader) error {
+		dec := json.NewDecoder(body)
+		if err := dec.Decode(v); err != nil {
+			return fmt.Errorf("the answer is not NPM's JSON: %w", unexpected(err))
+		}
+		return ended(dec)
+	}
+}
+
+// ended reads to the end of the answer, where a broken connection shows.
+func ended(dec *json.Decoder) error {
+	switch _, err := dec.Token(); {
+	case err == nil:
+		return errors.New("the answer goes on after its end")
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	return nil
+}
+
+// unexpected turns an end of input where more was due into an error that no
+// one takes for a proper end.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

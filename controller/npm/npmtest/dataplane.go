@@ -1,0 +1,360 @@
+package npmtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DataPlane is what nginx serves on port 80. It drops connections while nginx
+// is not running.
+func (s *Server) DataPlane() http.Handler {
+	proxy := s.newProxy()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		workers := s.nginx.serve()
+		if workers == nil {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Server", "nginx")
+		x := &exchange{Server: s, workers: workers, w: w, r: r, host: hostOf(r), proxy: proxy}
+		x.serve()
+	})
+}
+
+// serve returns the workers, or nil while nginx is not running.
+func (n *nginx) serve() *workers {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.running {
+		return nil
+	}
+	return n.workers
+}
+
+// hostOf is nginx's $host: lower case, without port and trailing dot.
+func hostOf(r *http.Request) string {
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
+
+// exchange is one request on the data plane.
+type exchange struct {
+	*Server
+	workers  *workers
+	w        http.ResponseWriter
+	r        *http.Request
+	host     string
+	proxy    *httputil.ReverseProxy
+	server   *server
+	location *location
+	vars     map[string]string
+}
+
+func (x *exchange) serve() {
+	x.server = x.workers.find(x.host)
+	if x.server == nil {
+		x.defaultSite()
+		return
+	}
+	x.set(x.server.rules.sets)
+	if x.server.forceTLS && x.r.TLS == nil {
+		x.redirect(301, "https://"+x.host+x.r.URL.RequestURI())
+		return
+	}
+	if x.give(x.server.rules.ret) {
+		return
+	}
+	x.location = x.server.location(x.r.URL.Path)
+	if x.location == nil {
+		x.page(404)
+		return
+	}
+	if x.location.rules.haveList && !x.allowed(&x.location.rules) {
+		return
+	}
+	x.set(x.location.rules.sets)
+	if x.give(x.location.rules.ret) {
+		return
+	}
+	if x.location.pass == "" {
+		x.page(404)
+		return
+	}
+	x.pass()
+}
+
+// defaultSite answers for a Host that no server has (settings_misc.json).
+func (x *exchange) defaultSite() {
+	if site := x.workers.defaultSite(); site != nil {
+		x.server, x.location = site, site.location("/")
+		if ret := x.location.rules.ret; len(ret) > 1 && ret[0] == "200" {
+			x.w.Header().Set("Content-Type", "text/html")
+		}
+		x.give(x.location.rules.ret)
+		return
+	}
+	if x.r.URL.Path != "/" && x.r.URL.Path != "/index.html" {
+		x.page(404)
+		return
+	}
+	x.w.Header().Set("Content-Type", "text/html")
+	_, _ = io.WriteString(x.w, congratulations) // the client may have gone
+}
+
+const congratulations = `<!DOCTYPE html>
+<html lang="en">
+    <head>
+        <meta charset="utf-8">
+        <title>Default Site</title>
+    </head>
+    <body>
+        <h1>Congratulations!</h1>
+        <p>You've successfully started the Nginx Proxy Manager.</p>
+    </body>
+</html>
+`
+
+// give carries out a return directive: a status, a text, or a redirect.
+func (x *exchange) give(ret []string) bool {
+	if ret == nil {
+		return false
+	}
+	status, err := strconv.Atoi(ret[0])
+	if err != nil { // "return URL"
+		x.redirect(302, x.expand(ret[0]))
+		return true
+	}
+	switch {
+	case status == 444:
+		panic(http.ErrAbortHandler)
+	case len(ret) > 1 && status >= 301 && status <= 308:
+		x.redirect(status, x.expand(ret[1]))
+	case len(ret) > 1:
+		x.w.WriteHeader(status)
+		_, _ = io.WriteString(x.w, x.expand(ret[1])) // the client may have gone
+	default:
+		x.page(status)
+	}
+	return true
+}
+
+func (x *exchange) redirect(status int, url string) {
+	x.w.Header().Set("Location", url)
+	x.page(status)
+}
+
+var reasons = map[int]string{302: "Found", 401: "Authorization Required", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
+
+// errorPage is nginx's own HTML, as recorded ([Length 150] for a 502).
+func errorPage(status int) string {
+	reason := reasons[status]
+	if reason == "" {
+		reason = http.StatusText(status)
+	}
+	return fmt.Sprintf("<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n",
+		status, reason, status, reason)
+}
+
+func (x *exchange) page(status int) {
+	if status < 300 {
+		x.w.WriteHeader(status)
+		return
+	}
+	body := errorPage(status)
+	x.w.Header().Set("Content-Type", "text/html")
+	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	x.w.WriteHeader(status)
+	_, _ = io.WriteString(x.w, body) // the client may have gone
+}
+
+// allowed applies an access list: addresses, users, and satisfy.
+func (x *exchange) allowed(rules *scope) bool {
+	address := x.addressAllowed(rules.clients)
+	user := rules.auth == "" || x.userAllowed(rules.auth)
+	switch {
+	case rules.any && rules.auth != "" && (address || user), !rules.any && address && user,
+		rules.auth == "" && address:
+		return true
+	case !address && (!rules.any || rules.auth == ""):
+		x.errorLog("access forbidden by rule", "")
+		x.page(403)
+	default:
+		x.w.Header().Set("WWW-Authenticate", `Basic realm="Authorization required"`)
+		x.page(401)
+	}
+	return false
+}
+
+// addressAllowed takes the first rule that matches; without rules all may.
+func (x *exchange) addressAllowed(clients [][2]string) bool {
+	addr, _ := netip.ParseAddr(x.client())
+	for _, c := range clients {
+		prefix, err := netip.ParsePrefix(c[1])
+		one, errOne := netip.ParseAddr(c[1])
+		if c[1] == "all" || err == nil && prefix.Contains(addr) || errOne == nil && one == addr {
+			return c[0] == "allow"
+		}
+	}
+	return true
+}
+
+// userAllowed looks the Authorization header up in /data/access/ID.
+func (x *exchange) userAllowed(file string) bool {
+	id, _ := strconv.Atoi(filepath.Base(file))
+	name, password, sent := x.r.BasicAuth()
+	if !sent {
+		return false
+	}
+	_, users := x.accessListParts(id)
+	for _, u := range users {
+		if u.str("username") == name && u.str("password") == password {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *exchange) client() string {
+	host, _, err := net.SplitHostPort(x.r.RemoteAddr)
+	if err != nil {
+		return x.r.RemoteAddr
+	}
+	return host
+}
+
+func (x *exchange) set(sets [][2]string) {
+	for _, s := range sets {
+		if x.vars == nil {
+			x.vars = map[string]string{}
+		}
+		x.vars[s[0]] = x.expand(s[1])
+	}
+}
+
+// expand replaces $name and ${name}.
+func (x *exchange) expand(text string) string {
+	if !strings.Contains(text, "$") {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '$' {
+			b.WriteByte(text[i])
+			continue
+		}
+		end := i + 1
+		if end < len(text) && text[end] == '{' {
+			if n := strings.IndexByte(text[end:], '}'); n > 0 {
+				b.WriteString(x.variable(text[end+1 : end+n]))
+				i = end + n
+				continue
+			}
+		}
+		for end < len(text) && (text[end] == '_' || text[end]|0x20 >= 'a' && text[end]|0x20 <= 'z' || text[end] >= '0' && text[end] <= '9') {
+			end++
+		}
+		b.WriteString(x.variable(text[i+1 : end]))
+		i = end - 1
+	}
+	return b.String()
+}
+
+func (x *exchange) variable(name string) string {
+	if v, set := x.vars[name]; set {
+		return v
+	}
+	switch name {
+	case "host":
+		return x.host
+	case "scheme":
+		return x.scheme()
+	case "request_uri":
+		return x.r.URL.RequestURI()
+	case "uri":
+		return x.r.URL.Path
+	case "args", "query_string":
+		return x.r.URL.RawQuery
+	case "remote_addr":
+		return x.client()
+	case "request_method":
+		return x.r.Method
+	}
+	if header, found := strings.CutPrefix(name, "http_"); found {
+		return x.r.Header.Get(strings.ReplaceAll(header, "_", "-"))
+	}
+	return ""
+}
+
+func (x *exchange) scheme() string {
+	if x.r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// newProxy copies between client and backend; everything that decides is in the
+// exchange.
+func (s *Server) newProxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport:     s.newTripper(),
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0),
+		Rewrite:       func(p *httputil.ProxyRequest) { exchangeOf(p.In.Context()).rewrite(p) },
+		ModifyResponse: func(resp *http.Response) error {
+			exchangeOf(resp.Request.Context()).answer(resp)
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			x := exchangeOf(r.Context())
+			var u *upstreamError
+			if !errors.As(err, &u) { // the client gave up: 499, nobody reads it
+				panic(http.ErrAbortHandler)
+			}
+			x.page(u.status)
+		},
+	}
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// answer adds nginx's headers to a backend's response: X-Served-By on success of
+// a main location only (FACTS 13).
+func (x *exchange) answer(resp *http.Response) {
+	resp.Header.Del("Server") // nginx sends its own
+	switch resp.StatusCode {
+	case 200, 201, 204, 206, 301, 302, 303, 304, 307, 308:
+		if x.location.main {
+			resp.Header.Set("X-Served-By", x.host)
+		}
+		for _, h := range append(x.server.rules.headers, x.location.rules.headers...) {
+			resp.Header.Add(h[0], x.expand(h[1]))
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,345 @@
+package npmtest
+
+import (
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// workers are nginx's worker processes: what was loaded, and the names that they
+// resolved since.
+type workers struct {
+	mu      sync.RWMutex
+	files   map[string][]*server
+	exact   map[string][]*server // by server_name
+	head    map[string][]*server // "*.x" by "x"
+	tail    map[string][]*server // "x.*" by "x"
+	site    *server
+	streams map[string][]streamServer // by conf file
+	addrs   map[string][]string       // literal names, resolved while loading
+	names   *nameCache
+}
+
+// server is a server block of a conf file.
+type server struct {
+	path      string
+	names     []string
+	forceTLS  bool
+	rules     scope
+	locations []*location
+}
+
+// location is a location block.
+type location struct {
+	matcher
+	rules       scope
+	pass        string // proxy_pass, with its variables
+	main        bool   // NPM's own "location /": adds X-Served-By
+	upgrade     bool   // websockets are passed on
+	dropAuth    bool   // the access list's credentials stay here
+	readTimeout time.Duration
+}
+
+// scope is what may stand in a server and in a location.
+type scope struct {
+	sets     [][2]string
+	ret      []string // status, then text or URL
+	headers  [][2]string
+	auth     string // file with the users; "" asks nobody
+	clients  [][2]string
+	any      bool // satisfy any
+	haveList bool
+}
+
+type streamServer struct {
+	port int
+	host string
+	to   int
+}
+
+func newWorkers() *workers {
+	return &workers{files: map[string][]*server{}, exact: map[string][]*server{}, head: map[string][]*server{},
+		tail: map[string][]*server{}, streams: map[string][]streamServer{}, names: newNameCache()}
+}
+
+// load replaces changed files (nil: gone), the resolved literal names and the
+// name cache.
+func (w *workers) load(changed map[string]*confFile, addrs map[string][]string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.addrs, w.names = addrs, newNameCache()
+	for path, f := range changed {
+		for _, s := range w.files[path] {
+			w.unindex(s)
+		}
+		delete(w.files, path)
+		delete(w.streams, path)
+		if path == sitePath {
+			w.site = nil
+		}
+		switch {
+		case f == nil:
+		case filepath.Dir(path) == "stream":
+			w.streams[path] = f.streams
+		default:
+			w.add(f)
+		}
+	}
+}
+
+func (w *workers) add(f *confFile) {
+	for _, s := range f.servers {
+		if f.path == sitePath {
+			w.site = s
+			continue
+		}
+		w.files[f.path] = append(w.files[f.path], s)
+		for _, name := range s.names {
+			m, key := w.slot(name)
+			m[key] = append(m[key], s)
+			slices.SortStableFunc(m[key], func(a, b *server) int { return comparePaths(a.path, b.path) })
+		}
+	}
+}
+
+func (w *workers) unindex(s *server) {
+	for _, name := range s.names {
+		m, key := w.slot(name)
+		m[key] = slices.DeleteFunc(m[key], func(x *server) bool { return x == s })
+		if len(m[key]) == 0 {
+			delete(m, key)
+		}
+	}
+}
+
+func (w *workers) slot(name string) (m map[string][]*server, key string) {
+	if rest, found := strings.CutPrefix(name, "*."); found {
+		return w.head, rest
+	}
+	if rest, found := strings.CutSuffix(name, ".*"); found {
+		return w.tail, rest
+	}
+	return w.exact, name
+}
+
+// find is nginx's choice of a server: the exact name, the longest "*.x", the
+// longest "x.*"; of equal ones the first file.
+func (w *workers) find(host string) *server {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if s := w.exact[host]; s != nil {
+		return s[0]
+	}
+	for rest := host; ; {
+		_, after, found := strings.Cut(rest, ".")
+		if !found {
+			break
+		}
+		if s := w.head[after]; s != nil {
+			return s[0]
+		}
+		rest = after
+	}
+	for rest := host; ; {
+		before, _, found := cutLast(rest, ".")
+		if !found {
+			break
+		}
+		if s := w.tail[before]; s != nil {
+			return s[0]
+		}
+		rest = before
+	}
+	return nil
+}
+
+func (w *workers) defaultSite() *server {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.site
+}
+
+// static returns the addresses that a literal name had when it was loaded.
+func (w *workers) static(host string) []string {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.addrs[host]
+}
+
+func (w *workers) cache() *nameCache {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.names
+}
+
+// stream returns the stream on a port; of several, the first file's.
+func (w *workers) stream(port int) (found streamServer, ok bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	best := ""
+	for path, servers := range w.streams {
+		for _, s := range servers {
+			if s.port == port && (!ok || path < best) {
+				found, best, ok = s, path, true
+			}
+		}
+	}
+	return found, ok
+}
+
+func (w *workers) streamPorts() map[int]bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	ports := map[int]bool{}
+	for _, servers := range w.streams {
+		for _, s := range servers {
+			ports[s.port] = true
+		}
+	}
+	return ports
+}
+
+// streamServers reads the TCP servers of a stream's file; datagrams are not
+// forwarded here.
+func streamServers(parsed []directive) (out []streamServer) {
+	for _, d := range parsed {
+		var s streamServer
+		udp := false
+		for _, x := range d.block {
+			switch x.name() {
+			case "listen":
+				if n, err := strconv.Atoi(x.arg(1)); err == nil {
+					s.port = n
+				}
+				udp = udp || x.arg(2) == "udp"
+			case "proxy_pass":
+				s.host, s.to, _, _ = parseUpstream(x.arg(1))
+			}
+		}
+		if !udp && s.port != 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func compileServer(path string, block []directive) *server {
+	s := &server{path: path}
+	for _, d := range block {
+		switch d.name() {
+		case "server_name":
+			for _, name := range d.args[1:] {
+				s.names = append(s.names, strings.ToLower(name))
+			}
+		case "include":
+			s.forceTLS = s.forceTLS || strings.HasSuffix(d.arg(1), "force-ssl.conf")
+		case "location":
+			s.locations = append(s.locations, compileLocation(d))
+		default:
+			s.rules.compile(d)
+		}
+	}
+	return s
+}
+
+func compileLocation(d directive) *location {
+	m, _ := newMatcher(d.args[1:]) // checked by the test
+	l := &location{matcher: m}
+	for _, x := range d.block {
+		switch x.name() {
+		case "proxy_pass":
+			l.pass = x.arg(1)
+		case "include":
+			if strings.HasSuffix(x.arg(1), "/proxy.conf") {
+				l.pass, l.main = "$forward_scheme://$server:$port$request_uri", true
+			}
+		case "proxy_set_header":
+			l.upgrade = l.upgrade || x.arg(1) == "Upgrade"
+			l.dropAuth = l.dropAuth || x.arg(1) == "Authorization"
+		case "proxy_read_timeout":
+			l.readTimeout, _ = parseExpiry(strings.TrimRight(x.arg(1), "s") + "s")
+		default:
+			l.rules.compile(x)
+		}
+	}
+	return l
+}
+
+func (r *scope) compile(d directive) {
+	switch d.name() {
+	case "set":
+		r.sets = append(r.sets, [2]string{strings.TrimPrefix(d.arg(1), "$"), d.arg(2)})
+	case "return":
+		if r.ret == nil {
+			r.ret = d.args[1:]
+		}
+	case "add_header":
+		r.headers = append(r.headers, [2]string{d.arg(1), d.arg(2)})
+	case "auth_basic_user_file":
+		r.auth, r.haveList = d.arg(1), true
+	case "allow", "deny":
+		r.clients, r.haveList = append(r.clients, [2]string{d.name(), d.arg(1)}), true
+	case "satisfy":
+		r.any = d.arg(1) == "any"
+	}
+}
+
+// matcher decides whether a location applies.
+type matcher struct {
+	kind string // "", "=", "^~", "~", "~*"
+	path string
+	re   *regexp.Regexp
+}
+
+func newMatcher(args []string) (m matcher, err error) {
+	m.path = args[len(args)-1]
+	switch {
+	case len(args) > 1:
+		m.kind = args[0]
+	default: // "=/x" and "~x" may stand together
+		for _, kind := range []string{"=", "^~", "~*", "~"} {
+			if rest, found := strings.CutPrefix(m.path, kind); found {
+				m.kind, m.path = kind, rest
+				break
+			}
+		}
+	}
+	switch m.kind {
+	case "~":
+		m.re, err = regexp.Compile(m.path)
+	case "~*":
+		m.re, err = regexp.Compile("(?i)" + m.path)
+	}
+	return m, err
+}
+
+// location chooses like nginx: exact, else the longest prefix, unless a regular
+// expression matches (and the prefix is not ^~).
+func (s *server) location(path string) *location {
+	var best *location
+	for _, l := range s.locations {
+		switch l.kind {
+		case "=":
+			if l.path == path {
+				return l
+			}
+		case "", "^~":
+			if strings.HasPrefix(path, l.path) && (best == nil || len(l.path) > len(best.path)) {
+				best = l
+			}
+		}
+	}
+	if best != nil && best.kind == "^~" {
+		return best
+	}
+	for _, l := range s.locations {
+		if l.re != nil && l.re.MatchString(path) {
+			return l
+		}
+	}
+	return best
+}

@@ -1,0 +1,293 @@
+package npm
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+const (
+	// futileFor is how long an answer that a new login did not change is
+	// taken for what it says, not for a bad token.
+	futileFor = 5 * time.Minute
+	// renewAgain is the pause after a renewal that failed while the token
+	// still holds.
+	renewAgain = time.Minute
+	// unknownLife of a token whose expiry makes no sense here, as when the
+	// clocks differ.
+	unknownLife = time.Hour
+)
+
+// session is the login to NPM: the token, and what became of the last attempt
+// to get one. The mutex is not held while anything is waited for.
+type session struct {
+	credentials func() (identity, secret string, err error)
+
+	mu          sync.Mutex
+	user        string
+	secret      string // the last tried, to keep it out of messages
+	token       string
+	expires     time.Time
+	life        time.Duration
+	renew       time.Time // not before
+	futileUntil time.Time
+
+	refusal error // a CredentialsError or SecondFactorError
+	tried   [sha256.Size]byte
+	retry   time.Time // of the same credentials, not before
+	pause   *backoff.ExponentialBackOff
+}
+
+// authorized sends a request with a token, and once more after a new login if
+// the answer is one of the shapes that a bad token takes.
+func (c *Client) authorized(ctx context.Context, r request, read func(http.Header, io.Reader) error) error {
+	var err error
+	if r.token, err = c.token(ctx); err != nil {
+		return err
+	}
+	err = c.exchange(ctx, r, read)
+	suspect, certain := badToken(r.method, err)
+	if !suspect || !certain && c.session.futile() {
+		return c.denied(err)
+	}
+	c.session.drop(r.token)
+	if r.token, err = c.token(ctx); err != nil {
+		return err
+	}
+	err = c.exchange(ctx, r, read)
+	if suspect, certain = badToken(r.method, err); suspect && !certain {
+		c.session.markFutile()
+	}
+	return c.denied(err)
+}
+
+// denied says of a hidden path what it means: NPM would not.
+func (c *Client) denied(err error) error {
+	var answer *APIError
+	if errors.As(err, &answer) && answer.hidden() {
+		return fmt.Errorf("user %s lacks a permission (proxy hosts: manage, visibility: all): %w", c.session.name(), err)
+	}
+	return err
+}
+
+// badToken tells the answers that a bad token may be the cause of. An expired
+// one is 400; a token that NPM does not believe is 500 or, where the user was
+// disabled, 404 with the path. A write that got a 500 is not repeated for
+// that: the same token has just read the host.
+func badToken(method string, err error) (suspect, certain bool) {
+	var answer *APIError
+	if !errors.As(err, &answer) {
+		return false, false
+	}
+	switch answer.Status {
+	case http.StatusUnauthorized:
+		return true, true
+	case http.StatusBadRequest:
+		expired := strings.Contains(answer.Message, "Token has expired")
+		return expired, expired
+	case http.StatusInternalServerError:
+		return method == http.MethodGet, false
+	}
+	return answer.hidden(), false
+}
+
+// token returns a valid token: the one there is, its successor, or one of a
+// new login.
+func (c *Client) token(ctx context.Context) (string, error) {
+	s := &c.session
+	now := time.Now()
+	s.mu.Lock()
+	token, left := s.token, s.expires.Sub(now)
+	due := left < s.life/4 && !now.Before(s.renew)
+	s.mu.Unlock()
+	if token == "" || left <= 0 {
+		return c.login(ctx)
+	}
+	if !due {
+		return token, nil
+	}
+	renewed, err := c.askToken(ctx, request{method: http.MethodGet, token: token})
+	if err != nil || renewed.Token == "" {
+		c.log.V(1).Info("renewing the token failed; the old one serves on", "left", left, "error", fmt.Sprint(err))
+		s.mu.Lock()
+		s.renew = now.Add(renewAgain)
+		s.mu.Unlock()
+		return token, nil
+	}
+	s.keep(renewed)
+	return renewed.Token, nil
+}
+
+// tokenAnswer is NPM's answer to a login or renewal.
+type tokenAnswer struct {
+	Token       string     `json:"token"`
+	Expires     flexString `json:"expires"`
+	Requires2FA flexBool   `json:"requires_2fa"`
+}
+
+func (c *Client) askToken(ctx context.Context, r request) (tokenAnswer, error) {
+	var answer tokenAnswer
+	r.path, r.timeout = "/tokens", otherTimeout
+	err := c.exchange(ctx, r, into(&answer))
+	return answer, err
+}
+
+// login gets a new token. Credentials that were refused are not tried again
+// before their pause is over, whoever asks.
+func (c *Client) login(ctx context.Context) (string, error) {
+	s := &c.session
+	identity, secret, err := s.read()
+	if refusal := s.refused(identity, secret); refusal != nil {
+		return "", refusal
+	}
+	if err != nil {
+		return "", s.refuse(identity, secret, &CredentialsError{Err: err})
+	}
+	answer, err := c.askToken(ctx, request{
+		method: http.MethodPost,
+		body:   map[string]string{"identity": identity, "secret": secret},
+	})
+	var answered *APIError
+	switch {
+	case errors.As(err, &answered) && answered.refusesLogin():
+		return "", s.refuse(identity, secret, &CredentialsError{User: identity, Err: err})
+	case err != nil:
+		return "", fmt.Errorf("logging in to NPM: %w", err)
+	case bool(answer.Requires2FA):
+		return "", s.refuse(identity, secret, &SecondFactorError{User: identity})
+	case answer.Token == "":
+		return "", errors.New("logging in to NPM: the answer holds no token")
+	}
+	s.keep(answer)
+	return answer.Token, nil
+}
+
+// read asks for the credentials, and remembers them for redact.
+func (s *session) read() (identity, secret string, err error) {
+	if s.credentials == nil {
+		return "", "", errors.New("there are none")
+	}
+	identity, secret, err = s.credentials()
+	if err == nil && (identity == "" || secret == "") {
+		err = errors.New("the user or the password is empty")
+	}
+	if err != nil {
+		return "", "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.user, s.secret = identity, secret
+	return identity, secret, nil
+}
+
+func fingerprint(identity, secret string) [sha256.Size]byte {
+	return sha256.Sum256([]byte(identity + "\x00" + secret))
+}
+
+// refused returns the refusal that still stands for these credentials.
+func (s *session) refused(identity, secret string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusal == nil || s.tried != fingerprint(identity, secret) {
+		s.pause.Reset()
+		return nil
+	}
+	if time.Now().Before(s.retry) {
+		return s.refusal
+	}
+	return nil
+}
+
+func (s *session) refuse(identity, secret string, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusal, s.tried = err, fingerprint(identity, secret)
+	s.retry = time.Now().Add(s.pause.NextBackOff())
+	return err
+}
+
+// mayRetry reports whether a new login makes sense: the pause is over, or the
+// credentials are others than those refused.
+func (s *session) mayRetry() bool {
+	identity, secret, err := s.read()
+	if err != nil {
+		identity, secret = "", ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refusal == nil || s.tried != fingerprint(identity, secret) || !time.Now().Before(s.retry)
+}
+
+func (s *session) keep(answer tokenAnswer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	expires, _ := time.Parse(time.RFC3339, string(answer.Expires))
+	s.token, s.expires, s.life = answer.Token, expires, expires.Sub(now)
+	if s.life <= 0 {
+		s.expires, s.life = now.Add(unknownLife), unknownLife
+	}
+	s.refusal = nil
+	s.pause.Reset()
+}
+
+func (s *session) drop(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token == token {
+		s.token = ""
+	}
+}
+
+func (s *session) futile() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Before(s.futileUntil)
+}
+
+func (s *session) markFutile() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.futileUntil = time.Now().Add(futileFor)
+}
+
+func (s *session) name() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.user
+}
+
+// redact keeps the secrets out of a text that came from elsewhere.
+func (s *session) redact(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, secret := range []string{s.secret, s.token} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "(redacted)")
+		}
+	}
+	return text
+}
+
+// newBackOff never gives up.
+func newBackOff(first time.Duration, factor float64, most time.Duration) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(first), backoff.WithMultiplier(factor),
+		backoff.WithMaxInterval(most), backoff.WithMaxElapsedTime(0),
+		backoff.WithRandomizationFactor(0))
+}
+
+// retryAt is when the refused credentials may be tried again.
+func (s *session) retryAt() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retry
+}

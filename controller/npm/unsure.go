@@ -1,0 +1,124 @@
+package npm
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/no502/no502/api"
+)
+
+// unsure is a host of which NPM may hold what nginx does not: the answer to a
+// write of ours was an error or got lost, or nginx rejected it and what was
+// there before as well. Its row may claim to be online all the same. Run saves
+// such hosts again, with growing pauses, until NPM answers clearly: nobody
+// else would, since the row says what was wanted.
+type unsure struct {
+	next  time.Time
+	pause *backoff.ExponentialBackOff
+}
+
+// unsureErr stands for nginx's verdict while that is not known.
+const unsureErr = "NPM gave no clear answer to the last write; nginx may not have this yet"
+
+// doubt shows an unsure host as what it is. The caller holds mu.
+func (c *Client) doubt(h *api.ProxyHost) *api.ProxyHost {
+	if c.unsure[h.ID] == nil || offline(h) {
+		return h
+	}
+	doubtful := *h
+	doubtful.Online, doubtful.NginxErr = nil, unsureErr
+	return &doubtful
+}
+
+func (c *Client) isUnsure(id int) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.unsure[id] != nil
+}
+
+// doubted makes a host unsure, or its pause longer.
+func (c *Client) doubted(id int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u := c.unsure[id]
+	if u == nil {
+		u = &unsure{pause: newBackOff(time.Second, 2, 5*time.Minute)}
+		c.unsure[id] = u
+	}
+	u.next = time.Now().Add(u.pause.NextBackOff())
+	if c.hosts != nil && c.hosts.Host(id) != nil {
+		c.hosts.SetHost(c.doubt(c.hosts.Host(id)))
+	}
+	c.nudge()
+}
+
+// mendDue are the unsure hosts whose pause is over, and the time when the next
+// one's is; zero if there is none.
+func (c *Client) mendDue() (ids []int, next time.Time) {
+	now := time.Now()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for id, u := range c.unsure {
+		if !u.next.After(now) {
+			ids = append(ids, id)
+		}
+		if next.IsZero() || u.next.Before(next) {
+			next = u.next
+		}
+	}
+	slices.Sort(ids)
+	return ids, next
+}
+
+// mend saves the unsure hosts again that are due.
+func (c *Client) mend(ctx context.Context) {
+	ids, _ := c.mendDue()
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return
+		}
+		var mark api.Mark
+		c.View(func(n *api.NPM) {
+			if h := n.Host(id); h != nil {
+				mark = h.Mark()
+			}
+		})
+		err := error(ErrStale)
+		if mark != api.MarkOff {
+			err = c.Resave(ctx, id)
+		}
+		switch {
+		case err == nil:
+			c.log.Info("saved a proxy host again, after a write without a clear answer", "host", id)
+			c.tell(api.HostKey(id))
+		case errors.Is(err, ErrStale): // deleted, disabled or marked off: not ours any more
+			c.drop(id)
+		default:
+			c.log.V(1).Info("saving a proxy host again failed", "host", id, "error", err.Error())
+			c.postpone(id)
+		}
+	}
+}
+
+// drop forgets that a host is unsure.
+func (c *Client) drop(id int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.unsure, id)
+}
+
+// postpone sees to it that a host is not due at once again, where its write
+// did not come so far as to be doubted.
+func (c *Client) postpone(id int) {
+	c.mu.RLock()
+	u := c.unsure[id]
+	due := u != nil && !u.next.After(time.Now())
+	c.mu.RUnlock()
+	if due {
+		c.doubted(id)
+	}
+}

@@ -1,0 +1,96 @@
+// Package report tells people what no502 sees and does: one line in the log
+// for each change, and the answers of the status port.
+package report
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/no502/no502/api"
+)
+
+// Board holds the latest verdict about each key, and logs what changes.
+type Board struct {
+	log logr.Logger
+
+	mu       sync.Mutex
+	verdicts map[api.Key]api.Verdict
+}
+
+// NewBoard returns an empty Board.
+func NewBoard(log logr.Logger) *Board {
+	return &Board{log: log, verdicts: map[api.Key]api.Verdict{}}
+}
+
+// Verdict records a verdict. What was said before is not logged again.
+func (b *Board) Verdict(v api.Verdict) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.verdicts[v.Key]
+	now := time.Now()
+	since(&v.Resolved, old.Resolved, now)
+	since(&v.Ready, old.Ready, now)
+	since(&v.InSync, old.InSync, now)
+	b.verdicts[v.Key] = v
+	for _, f := range v.Findings {
+		if !said(old, f) {
+			b.finding(v, f)
+		}
+	}
+	if v.Key.Kind == api.KindHost && good(v) && !good(old) {
+		b.log.Info("proxy host is right", "host", v.Name, "forward", v.Forward.String())
+	}
+}
+
+func (b *Board) finding(v api.Verdict, f api.Finding) {
+	kv := []any{"about", v.Name, "finding", f.Code, "message", f.Message, "fix", f.Fix}
+	if v.OptedIn || v.Key.Kind == api.KindSystem {
+		b.log.Info("found", kv...)
+		return
+	}
+	b.log.V(1).Info("found, but not opted in", kv...)
+}
+
+// Done records a change that was made.
+func (b *Board) Done(a api.Action) {
+	b.log.Info("done", "action", a.String(), "because", a.Why())
+}
+
+// Forget drops what is gone.
+func (b *Board) Forget(key api.Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.verdicts, key)
+}
+
+// Verdicts returns all verdicts, by kind and name.
+func (b *Board) Verdicts() []api.Verdict {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make([]api.Verdict, 0, len(b.verdicts))
+	for _, v := range b.verdicts {
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(x, y api.Verdict) int {
+		return strings.Compare(string(x.Key.Kind)+x.Name+x.Key.ID, string(y.Key.Kind)+y.Name+y.Key.ID)
+	})
+	return all
+}
+
+func good(v api.Verdict) bool { return v.Ready.Status == api.True && v.InSync.Status == api.True }
+
+func said(v api.Verdict, f api.Finding) bool {
+	return slices.ContainsFunc(v.Findings, func(o api.Finding) bool {
+		return o.Code == f.Code && o.Message == f.Message
+	})
+}
+
+func since(c *api.Condition, old api.Condition, now time.Time) {
+	if c.Since = old.Since; c.Status != old.Status || c.Since.IsZero() {
+		c.Since = now
+	}
+}

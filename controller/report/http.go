@@ -1,0 +1,95 @@
+package report
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/no502/no502/api"
+)
+
+// NonceHeader carries the process's nonce, by which no502 recognises itself
+// behind an address of which it wants to know whether it is this machine's.
+const NonceHeader = "No502-Nonce"
+
+// Readiness says whether no502 can do its work, and if not what it waits for.
+type Readiness func() (ready bool, waitsFor string)
+
+// Handler serves the status port: /healthz (the process lives), /readyz (it
+// can do its work), /api/v1/verdicts. It shows no secrets and changes nothing.
+func (b *Board) Handler(nonce string, ready Readiness) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(NonceHeader, nonce)
+		answer(w, http.StatusOK, map[string]any{"alive": true})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		ok, waitsFor := ready()
+		if !ok {
+			answer(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "waits_for": waitsFor})
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"ready": true})
+	})
+	mux.HandleFunc("GET /api/v1/verdicts", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, Views(b.Verdicts()))
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client went away: nobody to tell
+}
+
+// View is a verdict as people and programs read it.
+type View struct {
+	Kind       api.Kind           `json:"kind"`
+	Name       string             `json:"name"`
+	OptedIn    bool               `json:"opted_in"`
+	Enabled    bool               `json:"enabled"`
+	Backend    api.Identity       `json:"backend,omitempty"`
+	Forward    *api.Endpoint      `json:"forward,omitempty"`
+	Endpoint   *api.Endpoint      `json:"endpoint,omitempty"`
+	Findings   []api.Finding      `json:"findings,omitempty"`
+	Conditions map[string]ViewCon `json:"conditions,omitempty"`
+}
+
+// ViewCon is a condition as people and programs read it.
+type ViewCon struct {
+	Status  api.ConditionStatus `json:"status"`
+	Reason  api.Code            `json:"reason,omitempty"`
+	Message string              `json:"message,omitempty"`
+	Since   string              `json:"since,omitempty"` // RFC 3339
+}
+
+// Views turns verdicts into what is shown.
+func Views(verdicts []api.Verdict) []View {
+	views := make([]View, len(verdicts))
+	for i, v := range verdicts {
+		views[i] = View{
+			Kind: v.Key.Kind, Name: v.Name, OptedIn: v.OptedIn, Enabled: v.Enabled,
+			Backend: v.Backend, Findings: v.Findings,
+		}
+		if v.Key.Kind != api.KindHost {
+			continue
+		}
+		views[i].Forward = &v.Forward
+		if v.Endpoint != (api.Endpoint{}) {
+			views[i].Endpoint = &v.Endpoint
+		}
+		views[i].Conditions = map[string]ViewCon{
+			"Resolved": view(v.Resolved), "Ready": view(v.Ready), "InSync": view(v.InSync),
+		}
+	}
+	return views
+}
+
+func view(c api.Condition) ViewCon {
+	vc := ViewCon{Status: c.Status, Reason: c.Reason, Message: c.Message}
+	if !c.Since.IsZero() {
+		vc.Since = c.Since.UTC().Format("2006-01-02T15:04:05Z07:00")
+	}
+	return vc
+}

@@ -1,0 +1,200 @@
+// Package reconcile brings one key to its desired state: observe, plan, apply,
+// record. When to do so is the controller's business.
+package reconcile
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/no502/no502/api"
+	"github.com/no502/no502/reconcile/plan"
+)
+
+// Engine is the Docker Engine: what it holds, and the changes made there.
+type Engine interface {
+	// View gives what the Engine holds; false, and no call, before the first
+	// complete list.
+	View(func(*api.Engine)) bool
+	CreateNetwork(ctx context.Context, name string, subnet api.Subnet, labels map[string]string) error
+	Attach(ctx context.Context, container, network string, addr netip.Addr, aliases []string) error
+}
+
+// NPM is Nginx Proxy Manager: what it holds, and the changes made there.
+type NPM interface {
+	// View gives NPM's hosts; false, and no call, before the first complete
+	// list.
+	View(func(*api.NPM)) bool
+	SetURL(base string)
+	Patch(ctx context.Context, host int, from, to api.Endpoint, backend api.Identity) error
+	Resave(ctx context.Context, host int) error
+}
+
+// Prober looks at ports and addresses, and remembers what it saw.
+type Prober interface {
+	View(func(map[api.Target]api.Probe, map[netip.Addr]bool))
+	Probe(ctx context.Context, targets []api.Target)
+	IsMachine(ctx context.Context, addrs []netip.Addr)
+}
+
+// Recorder keeps what was decided and done, for people to read.
+type Recorder interface {
+	Verdict(api.Verdict)
+	Done(api.Action)
+	Forget(api.Key)
+}
+
+// Result says what else is to be done about a key.
+type Result struct {
+	// Retry asks for the same key again, after a pause that grows.
+	Retry bool
+	// Then are other keys that this one touches.
+	Then []api.Key
+}
+
+// Options are what a Reconciler works with.
+type Options struct {
+	Engine   Engine
+	NPM      NPM
+	Prober   Prober
+	Recorder Recorder
+	Policy   api.Policy
+	// SelfHints are what no502's own container may be known by: an ID, a host
+	// name. None outside Docker.
+	SelfHints []string
+	// NPMURL is where NPM's API answers; empty: derived from its container.
+	NPMURL string
+	Log    logr.Logger
+}
+
+// Reconciler brings keys to their desired state, several at a time.
+type Reconciler struct {
+	Options
+	memory memory
+
+	// system is held for writing while the system key is worked on: nothing
+	// can be attached before there is a network.
+	system sync.RWMutex
+	// attaching makes choosing a free address and taking it one step.
+	attaching sync.Mutex
+}
+
+// New returns a Reconciler.
+func New(o Options) *Reconciler {
+	return &Reconciler{Options: o, memory: newMemory()}
+}
+
+// rounds bounds how often one call observes and plans again: attach, then
+// probe the forward port, then the others, then write.
+const rounds = 6
+
+// Reconcile brings one key to its desired state. An error is worth another
+// try later; what only a person can mend is a finding in the verdict instead.
+func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error) {
+	if key.Kind == api.KindSystem {
+		r.system.Lock()
+		defer r.system.Unlock()
+	} else {
+		r.system.RLock()
+		defer r.system.RUnlock()
+	}
+	var p api.Plan
+	for range rounds {
+		p = r.plan(key)
+		if !p.Wants.Empty() && len(p.Actions) == 0 {
+			r.Prober.Probe(ctx, p.Wants.Probes)
+			r.Prober.IsMachine(ctx, p.Wants.Addresses)
+			continue
+		}
+		if len(p.Actions) == 0 || r.Policy.Mode == api.ModeObserve {
+			break
+		}
+		r.record(p)
+		if err := r.apply(ctx, key, p.Actions); err != nil {
+			return Result{}, err
+		}
+	}
+	r.record(p)
+	return r.result(key, p), ctx.Err()
+}
+
+// plan makes the plan for a key from what is known now.
+func (r *Reconciler) plan(key api.Key) (p api.Plan) {
+	r.snapshot(func(s *api.Snapshot) {
+		r.memory.observe(s, key, time.Now())
+		p = plan.For(s, r.Policy, key)
+	})
+	return p
+}
+
+// Plan is what Reconcile would do about everything, after looking at what the
+// plan wants to know. Nothing is changed.
+func (r *Reconciler) Plan(ctx context.Context) api.Plan {
+	var p api.Plan
+	for range rounds {
+		r.snapshot(func(s *api.Snapshot) { p = plan.Build(s, r.Policy) })
+		if p.Wants.Empty() {
+			break
+		}
+		r.Prober.Probe(ctx, p.Wants.Probes)
+		r.Prober.IsMachine(ctx, p.Wants.Addresses)
+	}
+	return p
+}
+
+// snapshot lends a view of everything, in which nothing changes meanwhile.
+func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
+	var s api.Snapshot
+	withNPM := func() {
+		if !r.NPM.View(func(n *api.NPM) { s.NPM = n; use(&s) }) {
+			use(&s)
+		}
+	}
+	r.Engine.View(func(e *api.Engine) {
+		s.Engine, s.Self = e, self(e, r.SelfHints)
+		r.Prober.View(func(probes map[api.Target]api.Probe, machine map[netip.Addr]bool) {
+			s.Probes, s.Machine = probes, machine
+			withNPM()
+		})
+	})
+}
+
+// self finds no502's own container.
+func self(e *api.Engine, hints []string) string {
+	for _, hint := range hints {
+		for _, c := range e.Named(hint) {
+			if c.ID == hint || c.ShortID() == hint || c.Hostname == hint {
+				return c.ID
+			}
+		}
+	}
+	return ""
+}
+
+func (r *Reconciler) record(p api.Plan) {
+	for _, v := range p.Verdicts {
+		r.Recorder.Verdict(v)
+	}
+}
+
+// Keys are all keys worth looking at, the system's first.
+func (r *Reconciler) Keys() []api.Key {
+	keys := []api.Key{api.SystemKey()}
+	r.snapshot(func(s *api.Snapshot) {
+		for _, c := range s.Engine.Containers() {
+			if c.Inspected || r.Policy.Scope == api.ScopeAll {
+				keys = append(keys, api.ContainerKey(c.ID))
+			}
+		}
+		if s.NPM == nil {
+			return
+		}
+		for _, h := range s.NPM.Hosts() {
+			keys = append(keys, api.HostKey(h.ID))
+		}
+	})
+	return keys
+}
