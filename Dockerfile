@@ -30,6 +30,7 @@ COPY api api
 COPY cmd cmd
 COPY controller controller
 COPY reconcile reconcile
+COPY test/lab test/lab
 ARG VERSION=dev
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /no502 ./cmd/no502
 
