@@ -123,6 +123,15 @@ func (c *Container) Attachment(networkID string) (Attachment, bool) {
 // Joins returns the ID (or name) of the container whose network this one uses.
 func (c *Container) Joins() (string, bool) { return strings.CutPrefix(c.NetworkMode, "container:") }
 
+// Ports are those of the machine that lead to it. In host mode, and with
+// another container's network, the Engine publishes nothing, whatever is asked.
+func (c *Container) Ports() []Published {
+	if _, joins := c.Joins(); joins || c.NetworkMode == "host" || c.NetworkMode == "none" {
+		return nil
+	}
+	return c.Published
+}
+
 // ShortID is the 12 digits by which Docker's DNS also knows a container.
 func (c *Container) ShortID() string {
 	if len(c.ID) < 12 {

@@ -177,7 +177,7 @@ func (e *Engine) SetContainer(c *Container) {
 	for addr := range c.Addrs() {
 		e.byAddr.add(addr, c.ID)
 	}
-	for _, p := range c.Published {
+	for _, p := range c.Ports() {
 		if p.Port.Protocol == "tcp" {
 			e.byPort.add(p.HostPort, c.ID)
 		}

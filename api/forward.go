@@ -12,10 +12,22 @@ func BareHost(host string) string {
 	host = strings.ToLower(strings.TrimSpace(host))
 	host = strings.TrimPrefix(strings.TrimPrefix(host, "http://"), "https://")
 	host = strings.TrimSuffix(strings.Trim(strings.TrimSuffix(host, "/"), "[]"), ".")
-	if addr, err := netip.ParseAddr(host); err == nil {
+	if addr, ok := parseAddr(host); ok {
 		return addr.Unmap().String()
 	}
 	return host
+}
+
+// HostAddr is the address that a forward host is, if it is one.
+func HostAddr(host string) (netip.Addr, bool) { return parseAddr(BareHost(host)) }
+
+// parseAddr saves names, which most forward hosts are, the making of an error.
+func parseAddr(host string) (netip.Addr, bool) {
+	if host == "" || (host[0] < '0' || host[0] > '9') && !strings.Contains(host, ":") {
+		return netip.Addr{}, false
+	}
+	addr, err := netip.ParseAddr(host)
+	return addr, err == nil
 }
 
 // IsForwardHost reports whether this may be written into NPM as a forward host.
@@ -43,9 +55,4 @@ func IsMachineName(host string) bool {
 		return true
 	}
 	return false
-}
-
-func isAddr(bare string) bool {
-	_, err := netip.ParseAddr(bare)
-	return err == nil
 }

@@ -1,7 +1,11 @@
 package api
 
-// formerLimit bounds the memory of names and addresses that once were.
-const formerLimit = 10_000
+// The memory of names and addresses that once were is bounded: in all, and for
+// each backend, of which the oldest are forgotten.
+const (
+	formerLimit  = 10_000
+	formerOfEach = 64
+)
 
 // memory tells whose a name or an address was, after it no longer is.
 type memory struct {
@@ -25,6 +29,9 @@ func (m memory) remember(what string, id Identity) {
 			m.forget(old)
 			break
 		}
+	}
+	if of := m.of[id]; len(of) >= formerOfEach {
+		m.forget(of[0])
 	}
 	m.whose[what] = id
 	m.of.add(id, what)

@@ -66,7 +66,7 @@ func (n *NPM) SetHost(h *ProxyHost) {
 	}
 	bare := BareHost(h.Forward.Host)
 	n.byForward.add(bare, h.ID)
-	if IsMachineName(bare) || isAddr(bare) {
+	if _, addr := parseAddr(bare); addr || IsMachineName(bare) {
 		n.byPort.add(h.Forward.Port, h.ID)
 	}
 	if h.Ownership != nil {

@@ -30,7 +30,7 @@ type Verdict struct {
 	Key      Key
 	Name     string // the host's first domain, or the container's name
 	Enabled  bool   // NPM serves it
-	OptedIn  bool   // no502 may change it
+	OptedIn  bool   // no502 looks after it: repairs it, or where it is marked so only reports
 	Backend  Identity
 	Forward  Endpoint // as NPM has it
 	Endpoint Endpoint // as it should be; zero while that is not known

@@ -2,6 +2,11 @@ package api
 
 import "net/netip"
 
+// NonceHeader is the header in which /healthz of the status port tells which
+// process answers: by it no502 recognises itself behind an address of which it
+// wants to know whether it is this machine's.
+const NonceHeader = "No502-Nonce"
+
 // Target is a port to be probed. A container's answer is worth keeping until
 // it starts again, so its start is part of the target.
 type Target struct {

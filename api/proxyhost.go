@@ -16,7 +16,7 @@ type Endpoint struct {
 // String is the endpoint as a URL.
 func (e Endpoint) String() string {
 	host := e.Host
-	if strings.Contains(host, ":") {
+	if addr, ok := parseAddr(host); ok && addr.Is6() {
 		host = "[" + host + "]"
 	}
 	return e.Scheme + "://" + host + ":" + strconv.Itoa(int(e.Port))

@@ -1,6 +1,9 @@
 package api
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Snapshot is everything a plan may look at. Whoever builds one sees to it
 // that nothing in it changes while the plan is made.
@@ -17,9 +20,10 @@ type Snapshot struct {
 	// Cached is, by proxy host, the address that nginx may still hold for the
 	// forward host: it was true moments ago.
 	Cached map[int]netip.Addr
-	// Fresh are the containers, by ID, that started so recently that a port
-	// which is closed may still open. Nothing is concluded from it.
-	Fresh map[string]bool
+	// FreshSince is the moment after which a container must have started for a
+	// port of its that is closed to be one that may still open. Nothing is
+	// concluded from such a port. Zero: none is so fresh.
+	FreshSince time.Time
 }
 
 // index finds the IDs filed under a key.

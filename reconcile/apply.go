@@ -2,42 +2,34 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/netip"
+	"slices"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/plan"
 	"github.com/no502/no502/reconcile/resolve"
 )
 
-// apply makes a plan's changes, in order. The first that fails ends it: the
-// next plan starts from what is true by then.
+// apply makes a plan's changes, in order. What fails does not keep the others
+// back, but for the network that they need. Where Docker is changed, the
+// rest waits for that plan too: more can be seen then.
 func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Action) error {
+	if slices.ContainsFunc(actions, func(a api.Action) bool { return inDocker(a.Op) }) {
+		r.attaching.Lock()
+		defer r.attaching.Unlock()
+		actions = r.planDocker(key) // anew, with the right to choose addresses
+	}
+	var failed []error
 	for _, a := range actions {
-		if a.Op == api.OpAttach {
-			return r.attachAll(ctx, key)
-		}
 		if err := r.do(ctx, a); err != nil {
-			return fmt.Errorf("%s: %w", a, err)
+			failed = append(failed, fmt.Errorf("%s: %w", a, err))
+			if a.Op == api.OpCreateNetwork {
+				break
+			}
 		}
 	}
-	return nil
-}
-
-// attachAll plans again with the right to choose addresses, and makes the
-// attachments of that plan.
-func (r *Reconciler) attachAll(ctx context.Context, key api.Key) error {
-	r.attaching.Lock()
-	defer r.attaching.Unlock()
-	for _, a := range r.plan(key).Actions {
-		if a.Op != api.OpAttach {
-			continue
-		}
-		if err := r.do(ctx, a); err != nil {
-			return fmt.Errorf("%s: %w", a, err)
-		}
-	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
@@ -86,6 +78,7 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 		res.Then = r.touched(key.ID)
 	case api.KindSystem:
 		r.FindNPM()
+		r.prune()
 	case api.KindHost:
 		r.memory.judged(key, p)
 		if len(p.Verdicts) == 0 {
@@ -130,36 +123,22 @@ func (r *Reconciler) touched(container string) []api.Key {
 	return keys
 }
 
-// FindNPM tells the NPM client where NPM is: its address on a network that
-// no502 is on too, or, outside Docker, any.
-func (r *Reconciler) FindNPM() {
-	if r.NPMURL != "" {
-		r.NPM.SetURL(r.NPMURL)
-		return
-	}
-	url := ""
-	r.snapshot(func(s *api.Snapshot) {
-		t := resolve.Locate(s, r.Policy)
-		if t.NPM == nil {
-			return
-		}
-		self := s.Engine.Container(s.Self)
-		for _, a := range append(t.SharedWith(t.NPM), t.NPM.Attachments...) {
-			if !a.IPv4.IsValid() {
-				continue
+// prune forgets what ports answered of containers that were started again or
+// are gone. It is done with the system, which every resync looks at.
+func (r *Reconciler) prune() {
+	r.Engine.View(func(e *api.Engine) {
+		r.Prober.Prune(func(t api.Target) bool {
+			c := e.Container(t.Container)
+			if c == nil {
+				return false
 			}
-			if self != nil && self.NetworkMode != "host" {
-				if _, on := self.Attachment(a.NetworkID); !on {
-					continue
-				}
+			started := c.State.StartedAt
+			if owner := resolve.NetOwner(e, c); owner != nil && owner.State.StartedAt.After(started) {
+				started = owner.State.StartedAt // as in the plan's targets
 			}
-			url = "http://" + netip.AddrPortFrom(a.IPv4, 81).String()
-			return
-		}
+			return t.StartedAt == started.UnixNano()
+		})
 	})
-	if url != "" {
-		r.NPM.SetURL(url) // outside the view: it changes what is viewed
-	}
 }
 
 // PublishedPort is the machine's port that leads to no502's own status port;

@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -38,6 +39,8 @@ type Prober interface {
 	View(func(map[api.Target]api.Probe, map[netip.Addr]bool))
 	Probe(ctx context.Context, targets []api.Target)
 	IsMachine(ctx context.Context, addrs []netip.Addr)
+	// Prune forgets the containers' targets that keep does not want.
+	Prune(keep func(api.Target) bool)
 }
 
 // Recorder keeps what was decided and done, for people to read.
@@ -75,9 +78,6 @@ type Reconciler struct {
 	Options
 	memory memory
 
-	// system is held for writing while the system key is worked on: nothing
-	// can be attached before there is a network.
-	system sync.RWMutex
 	// attaching makes choosing a free address and taking it one step.
 	attaching sync.Mutex
 }
@@ -93,17 +93,12 @@ const rounds = 6
 
 // Reconcile brings one key to its desired state. An error is worth another
 // try later; what only a person can mend is a finding in the verdict instead.
+// A change that came too late for somebody else's is no error, but planned anew.
 func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error) {
-	if key.Kind == api.KindSystem {
-		r.system.Lock()
-		defer r.system.Unlock()
-	} else {
-		r.system.RLock()
-		defer r.system.RUnlock()
-	}
 	var p api.Plan
+	var stale bool
 	for range rounds {
-		p = r.plan(key)
+		p, stale = r.plan(key), false
 		if !p.Wants.Empty() && len(p.Actions) == 0 {
 			r.Prober.Probe(ctx, p.Wants.Probes)
 			r.Prober.IsMachine(ctx, p.Wants.Addresses)
@@ -113,12 +108,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 			break
 		}
 		r.record(p)
-		if err := r.apply(ctx, key, p.Actions); err != nil {
+		err := r.apply(ctx, key, p.Actions)
+		switch {
+		case errors.Is(err, api.ErrStale):
+			stale = true // somebody was faster: what they did is known by now
+		case err != nil:
+			if key.Kind == api.KindSystem {
+				r.FindNPM() // where nothing may be changed, NPM can be looked at all the same
+			}
 			return Result{}, err
 		}
 	}
 	r.record(p)
-	return r.result(key, p), ctx.Err()
+	res := r.result(key, p)
+	res.Retry = res.Retry || stale
+	return res, ctx.Err()
 }
 
 // plan makes the plan for a key from what is known now.
@@ -129,6 +133,22 @@ func (r *Reconciler) plan(key api.Key) (p api.Plan) {
 	})
 	return p
 }
+
+// planDocker makes the plan of what is to be changed in Docker for a key: what
+// no502 itself stands on comes first, since nothing can be attached to a
+// network that is not there.
+func (r *Reconciler) planDocker(key api.Key) (actions []api.Action) {
+	r.snapshot(func(s *api.Snapshot) {
+		for _, a := range plan.For(s, r.Policy, api.SystemKey(), key).Actions {
+			if inDocker(a.Op) {
+				actions = append(actions, a)
+			}
+		}
+	})
+	return actions
+}
+
+func inDocker(op api.Op) bool { return op == api.OpCreateNetwork || op == api.OpAttach }
 
 // Plan is what Reconcile would do about everything, after looking at what the
 // plan wants to know. Nothing is changed.
@@ -145,9 +165,12 @@ func (r *Reconciler) Plan(ctx context.Context) api.Plan {
 	return p
 }
 
+// freshFor is how long after a container's start a closed port may still open.
+const freshFor = 10 * time.Second
+
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
-	var s api.Snapshot
+	s := api.Snapshot{FreshSince: time.Now().Add(-freshFor)}
 	withNPM := func() {
 		if !r.NPM.View(func(n *api.NPM) { s.NPM = n; use(&s) }) {
 			use(&s)

@@ -146,7 +146,7 @@ func domains(v string) ([]string, bool) {
 	for _, d := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
 		rest, wild := strings.CutPrefix(d, "*.")
 		ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(rest, "."))
-		if err != nil || ascii == "" || len(ascii) > 253 || strings.Trim(ascii, ".0123456789") == "" {
+		if err != nil || !isDomain(ascii) {
 			return nil, false
 		}
 		if wild {
@@ -157,4 +157,15 @@ func domains(v string) ([]string, bool) {
 		}
 	}
 	return list, len(list) > 0
+}
+
+// isDomain checks the lengths, which idna leaves alone, and that it is no
+// address.
+func isDomain(ascii string) bool {
+	for part := range strings.SplitSeq(ascii, ".") {
+		if part == "" || len(part) > 63 {
+			return false
+		}
+	}
+	return len(ascii) <= 253 && strings.Trim(ascii, ".0123456789") != ""
 }

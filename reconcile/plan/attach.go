@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/intent"
@@ -73,13 +71,8 @@ func (b *builder) reach(c *api.Container, act bool) *api.Finding {
 			Fix: fmt.Sprintf("allow it with the label %s.egress: \"true\", or give NPM and the service an internal network in common", b.p.Prefix),
 		}
 	}
-	if other := b.namesake(c); other != nil {
-		return &api.Finding{
-			Code: api.CannotAttach,
-			Message: fmt.Sprintf("the container %s shares no network with NPM, and on %s %s answers to the name %s: each would get the other's requests",
-				c.Name, b.t.Proxy.Name, other.Name, c.Name),
-			Fix: "give one of them another name (container_name, or the alias)",
-		}
+	if f := b.namesake(b.t.Proxy, c); f != nil {
+		return f
 	}
 	f := &api.Finding{
 		Code:    api.NotOnProxyNetwork,
@@ -97,16 +90,18 @@ func (b *builder) reach(c *api.Container, act bool) *api.Finding {
 	return f
 }
 
-// namesake is another backend's container that is already called on the proxy
-// network what this one would be called there.
-func (b *builder) namesake(c *api.Container) *api.Container {
+// namesake: NPM already reaches another backend's container by the name that
+// this one would have on a network.
+func (b *builder) namesake(n api.Network, c *api.Container) *api.Finding {
 	for _, other := range b.s.Engine.Named(c.Name) {
-		a, on := other.Attachment(b.t.Proxy.ID)
-		if !on || other.Identity() == c.Identity() {
+		if other.Identity() == c.Identity() || !b.t.Answers(other, c.Name) {
 			continue
 		}
-		if slices.ContainsFunc(a.Aliases, func(alias string) bool { return strings.EqualFold(alias, c.Name) }) {
-			return other
+		return &api.Finding{
+			Code: api.CannotAttach,
+			Message: fmt.Sprintf("the container %s is kept off the network %s: NPM reaches %s by the name %s, and each would get the other's requests",
+				c.Name, n.Name, other.Name, c.Name),
+			Fix: "give one of them another name (container_name, or the alias)",
 		}
 	}
 	return nil
@@ -135,20 +130,26 @@ func (b *builder) stableAddress(n api.Network, c *api.Container) netip.Addr {
 		if !s.Prefix.Addr().Is4() || !s.Range.IsValid() || s.Range.Bits() <= s.Prefix.Bits() {
 			continue
 		}
-		return b.firstFree(n.ID, s, c.Replica())
+		return b.firstFree(n.ID, s, c)
 	}
 	return netip.Addr{}
 }
 
-func (b *builder) firstFree(network string, s api.Subnet, replica string) netip.Addr {
+func (b *builder) firstFree(network string, s api.Subnet, c *api.Container) netip.Addr {
 	first := s.Prefix.Masked().Addr().As4()
 	base, size := binary.BigEndian.Uint32(first[:]), uint32(1)<<(32-s.Prefix.Bits())
 	low := s.Range.Masked().Addr().As4()
 	from, span := binary.BigEndian.Uint32(low[:])-base, uint32(1)<<(32-s.Range.Bits())
 	room := size - span
 	hash := fnv.New32a()
-	hash.Write([]byte(replica)) // never fails
+	hash.Write([]byte(c.Replica())) // never fails
 	start := hash.Sum32() % room
+	// Its predecessor may have the address until it is started, no longer.
+	heir := c.Replica()
+	switch c.State.Status {
+	case api.Running, api.Paused, api.Restarting:
+		heir = ""
+	}
 	for i := range room {
 		offset := (start + i) % room
 		if offset >= from {
@@ -161,13 +162,13 @@ func (b *builder) firstFree(network string, s api.Subnet, replica string) netip.
 		binary.BigEndian.PutUint32(raw[:], base+offset)
 		addr := netip.AddrFrom4(raw)
 		by, reserved := b.reserved[addr]
-		if addr == s.Gateway || reserved && by != replica || b.s.Engine.AddressTaken(network, addr, replica) {
+		if addr == s.Gateway || reserved && by != c.ID || b.s.Engine.AddressTaken(network, addr, heir) {
 			continue
 		}
 		if b.reserved == nil {
 			b.reserved = map[netip.Addr]string{}
 		}
-		b.reserved[addr] = replica
+		b.reserved[addr] = c.ID
 		return addr
 	}
 	return netip.Addr{}

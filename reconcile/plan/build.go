@@ -37,6 +37,7 @@ func For(s *api.Snapshot, p api.Policy, keys ...api.Key) api.Plan {
 		b.t.Proxy.Internal = true
 		b.t.Proxy.Subnets = b.freeSubnet()
 	}
+	b.plan.Verdicts = make([]api.Verdict, 0, len(keys))
 	for _, key := range keys {
 		switch key.Kind {
 		case api.KindSystem:
@@ -65,7 +66,7 @@ type builder struct {
 
 	plan    api.Plan
 	planned map[subject]int // index into plan.Actions
-	// reserved are the addresses that this plan gives, and to which replica.
+	// reserved are the addresses that this plan gives, and to which container.
 	reserved map[netip.Addr]string
 }
 

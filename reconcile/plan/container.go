@@ -89,7 +89,7 @@ func Related(s *api.Snapshot, c *api.Container) []int {
 	for addr := range c.Addrs() {
 		add(s.NPM.ByForward(addr.String()))
 	}
-	for _, p := range c.Published {
+	for _, p := range c.Ports() {
 		add(s.NPM.ByMachinePort(p.HostPort))
 	}
 	if c.NetworkMode == "host" {

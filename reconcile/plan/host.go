@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -43,7 +42,7 @@ func (j *judgement) judge() {
 	j.m = resolve.Mean(j.s, j.p, j.t, j.h)
 	// The host's own mark comes first, then the labels of what it means, then
 	// the scope; a denying label outweighs all.
-	enabled, denied := resolve.Enabled(j.m.Containers, j.p)
+	enabled, denied := resolve.Enabled(j.replicas(), j.p)
 	j.v.OptedIn = (enabled || mark == api.MarkOn || mark == api.MarkObserve) && !denied
 	j.act = j.v.OptedIn && mark != api.MarkObserve
 	switch {
@@ -56,6 +55,7 @@ func (j *judgement) judge() {
 		j.unresolved()
 	case mark == api.MarkOn && j.leftover():
 		j.machineProcess()
+	case j.v.OptedIn && j.m.Rule == resolve.ByMachine && j.takenOnMachine():
 	default:
 		j.v.Backend = j.m.Backend
 		j.set(&j.v.Resolved, api.True, "", string(j.m.Rule))
@@ -76,13 +76,18 @@ func (j *judgement) fail(c *api.Condition, f api.Finding) {
 }
 
 func (j *judgement) ambiguous() {
-	j.fail(&j.v.Resolved, api.Finding{
-		Code: api.Ambiguous,
-		Message: fmt.Sprintf("%s may mean any of %s", hostPort(j.h.Forward),
-			strings.Join(j.m.Candidates, ", ")),
+	all := strings.Join(j.m.Candidates, ", ")
+	f := api.Finding{
+		Code:       api.Ambiguous,
+		Message:    fmt.Sprintf("%s may mean any of %s", hostPort(j.h.Forward), all),
 		Fix:        fmt.Sprintf("label the one that is meant with %s.host: %q", j.p.Prefix, j.h.Domain()),
 		Candidates: j.m.Candidates,
-	})
+	}
+	if j.m.Rule == resolve.ByLabel {
+		f.Message = fmt.Sprintf("several services claim %s: %s", j.h.Domain(), all)
+		f.Fix = fmt.Sprintf("remove the domain from the label %s.host of all but one", j.p.Prefix)
+	}
+	j.fail(&j.v.Resolved, f)
 }
 
 // unresolved: no container is meant. It may be another machine, which is none
@@ -97,10 +102,11 @@ func (j *judgement) unresolved() {
 		return
 	}
 	host := api.BareHost(j.h.Forward.Host)
-	addr, err := netip.ParseAddr(host)
+	addr, isAddr := api.HostAddr(host)
 	// A process on this machine at its address, and another machine, are
 	// reached as they are; loopback never is.
-	reachable := err == nil && !addr.IsLoopback() || strings.Contains(host, ".") && err != nil && !api.IsMachineName(host)
+	was, remembered := j.s.Engine.Former(host)
+	reachable := !remembered && (isAddr && !addr.IsLoopback() || !isAddr && strings.Contains(host, ".") && !api.IsMachineName(host))
 	if reachable && !j.v.OptedIn {
 		return
 	}
@@ -111,17 +117,33 @@ func (j *judgement) unresolved() {
 			j.p.Prefix, j.h.Domain()),
 	}
 	switch {
+	case j.repaired():
+		f.Message = fmt.Sprintf("the backend %s, to which no502 made NPM forward, has no container now", j.h.Ownership.Backend)
+		f.Fix = "create it anew: docker compose up -d"
+	case remembered:
+		f.Message = fmt.Sprintf("NPM forwards to %s, which was the address or a name of %s, and that is gone", host, was)
+		if string(was) == host {
+			f.Message = fmt.Sprintf("NPM forwards to the container %s, which is gone", host)
+		}
+		f.Fix = "create it anew: docker compose up -d"
 	case j.m.Machine:
 		f.Message = fmt.Sprintf("no container publishes port %d of this machine", j.h.Forward.Port)
-		f.Fix = "publish the port, or, if a process outside Docker is meant, write `# no502: on` into the host's Advanced tab in NPM"
+		f.Fix = "publish the port, or, if a process outside Docker or a container in host mode is meant, write `# no502: on` into the host's Advanced tab in NPM"
 	case reachable:
 		f.Message = fmt.Sprintf("%s is neither a container's, nor known to be this machine's", host)
-	case err != nil && !api.IsForwardHost(host):
+		f.Fix = "if it is this machine's, add it to NO502_HOST_ADDRESSES; if it is another machine's, remove no502's mark from the Advanced tab in NPM"
+	case !isAddr && !api.IsForwardHost(host):
 		f.Code = api.InvalidForward
 		f.Message = fmt.Sprintf("NPM forwards to %q, which is neither a host name nor an address", j.h.Forward.Host)
 		f.Fix = "write the container's name, without a scheme, port or path"
 	}
 	j.fail(&j.v.Resolved, f)
+}
+
+// repaired: the host says what no502 wrote.
+func (j *judgement) repaired() bool {
+	o := j.h.Ownership
+	return o != nil && o.Wrote == j.h.Forward && o.Instance == j.p.Instance && !o.Backend.OnMachine()
 }
 
 // backend judges a host whose backend is known.
@@ -130,8 +152,15 @@ func (j *judgement) backend() {
 		j.report()
 		return
 	}
+	if j.t.Nameless && j.byAddress() {
+		j.set(&j.v.InSync, api.True, "", "left as it is until NPM resolves names")
+		return
+	}
 	up, at := j.reached()
 	if len(up) == 0 {
+		if !j.act {
+			j.words()
+		}
 		return
 	}
 	port, ok := j.port(up, at)
@@ -173,12 +202,54 @@ func (j *judgement) reached() (up, at []*api.Container) {
 			up, at = append(up, c), append(at, owner)
 		}
 	}
+	up, at = named(up, at)
 	if len(up) == 0 {
 		j.down()
 	} else if waiting {
 		j.set(&j.v.Ready, api.Unknown, "", "")
 	}
 	return up, at
+}
+
+// words reports a bad forward host of a backend that is not reached anyway.
+func (j *judgement) words() {
+	at := resolve.NetOwner(j.s.Engine, j.m.Containers[0])
+	if at == nil || at.NetworkMode == "host" {
+		return
+	}
+	if f := resolve.Words(j.s, j.t, j.m, j.h.Forward.Host, []*api.Container{at}); f != nil {
+		j.wrong(*f, "forward to "+at.Name)
+	}
+}
+
+// itsName: there is no better name than a container's own.
+func itsName(at []*api.Container, host string) bool {
+	return slices.ContainsFunc(at, func(c *api.Container) bool { return c.Name == host })
+}
+
+// named drops the replicas in host mode, unless all are: those that NPM reaches
+// by name cannot be mixed with some that it reaches at the machine's address.
+func named(up, at []*api.Container) (namedUp, namedAt []*api.Container) {
+	if !slices.ContainsFunc(at, func(owner *api.Container) bool { return owner.NetworkMode == "host" }) {
+		return up, at
+	}
+	for i, owner := range at {
+		if owner.NetworkMode != "host" {
+			namedUp, namedAt = append(namedUp, up[i]), append(namedAt, owner)
+		}
+	}
+	if len(namedUp) == 0 {
+		return up, at
+	}
+	return namedUp, namedAt
+}
+
+// replicas are all of the backend's, of which the host may mean one.
+func (j *judgement) replicas() []*api.Container {
+	if !j.m.Known() {
+		return nil
+	}
+	return j.s.Engine.Replicas(j.m.Backend)
 }
 
 // down reports the replicas that do not run.
@@ -206,10 +277,15 @@ func (j *judgement) forwardHost(at []*api.Container) string {
 		f.Fix = "give the container a name that is a host name"
 		j.fail(&j.v.InSync, *f)
 		return ""
-	case name == j.h.Forward.Host:
+	case name == j.h.Forward.Host, f.Code == api.ForwardHostShared && itsName(at, j.h.Forward.Host):
 		f.Fix = "give one of them another name (container_name, or the alias)"
 		j.fail(&j.v.InSync, *f)
-		return name
+		return j.h.Forward.Host
+	case resolve.Shared(j.s, j.t, at, name):
+		f.Message += fmt.Sprintf(", but other containers answer to %s as well", name)
+		f.Fix = "give one of them another name (container_name, or the alias)"
+		j.fail(&j.v.InSync, *f)
+		return ""
 	}
 	j.wrong(*f, "forward to "+name)
 	return name

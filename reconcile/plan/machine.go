@@ -26,8 +26,8 @@ func (j *judgement) machineProcess() {
 	}
 	if p.Port != api.PortOpen {
 		// It may listen on one address of the machine only, and NPM be right.
-		typed, err := netip.ParseAddr(api.BareHost(j.h.Forward.Host))
-		if err == nil && typed != at && typed.Is4() && !typed.IsLoopback() {
+		typed, ok := api.HostAddr(j.h.Forward.Host)
+		if ok && typed != at && typed.Is4() && !typed.IsLoopback() {
 			q, looked := j.onMachine(typed)
 			if !looked {
 				return
@@ -85,12 +85,26 @@ func (j *judgement) onMachine(addr netip.Addr) (p api.Probe, looked bool) {
 // leftover: only stopped containers, which nobody labelled, publish the port,
 // and a process on the machine has it now.
 func (j *judgement) leftover() bool {
-	if enabled, _ := resolve.Enabled(j.m.Containers, j.p); enabled || j.m.Rule != resolve.ByMachine ||
+	if enabled, _ := resolve.Enabled(j.replicas(), j.p); enabled || j.m.Rule != resolve.ByMachine ||
 		slices.ContainsFunc(j.m.Containers, (*api.Container).Up) || !j.gateway().IsValid() {
 		return false
 	}
 	p, looked := j.onMachine(j.gateway())
 	return looked && (p.Port == api.PortOpen || p.Port == api.PortLoopback)
+}
+
+// takenOnMachine: the port is published, but not at the address of the machine
+// that NPM forwards to, and there something answers. Then that is meant.
+func (j *judgement) takenOnMachine() bool {
+	addr, ok := api.HostAddr(j.h.Forward.Host)
+	if !ok || addr.IsLoopback() || j.throughMachine() {
+		return false
+	}
+	p, looked := j.onMachine(addr)
+	if looked && p.Port == api.PortOpen {
+		j.set(&j.v.Resolved, api.True, "", "a process on this machine")
+	}
+	return !looked || p.Port == api.PortOpen
 }
 
 // gateway is the machine's address on the proxy network, or on another network

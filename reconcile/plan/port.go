@@ -67,6 +67,9 @@ func (j *judgement) address(c *api.Container) netip.Addr {
 func (j *judgement) port(up, at []*api.Container) (uint16, bool) {
 	forward := j.h.Forward.Port
 	inner, published := leadsTo(up, forward)
+	if !published {
+		inner, published = leadsTo(at, forward) // of the container whose network it uses
+	}
 	switch {
 	case j.in.Port != 0:
 		if j.in.Port != forward {
@@ -106,7 +109,7 @@ func (j *judgement) settledPort(up []*api.Container) bool {
 // fresh: what is closed may still open.
 func (j *judgement) fresh(up []*api.Container) bool {
 	return slices.ContainsFunc(up, func(c *api.Container) bool {
-		return c.State.Health == api.Starting || j.s.Fresh[c.ID]
+		return c.State.Health == api.Starting || !j.s.FreshSince.IsZero() && c.State.StartedAt.After(j.s.FreshSince)
 	})
 }
 
@@ -156,7 +159,7 @@ func (j *judgement) portAmbiguous(c *api.Container, ports []uint16) {
 		Candidates: names,
 	}
 	if j.m.Doubtful {
-		f.Message = fmt.Sprintf("nothing listens on port %d of %s, which has %s only by chance perhaps: another container may be meant",
+		f.Message = fmt.Sprintf("nothing listens on port %d of %s, which has the address %s now: the host may have been made for another container",
 			j.h.Forward.Port, c.Name, j.h.Forward.Host)
 		f.Fix = fmt.Sprintf("label the container that is meant with %s.host: %q", j.p.Prefix, j.h.Domain())
 	}
@@ -199,11 +202,14 @@ func (j *judgement) scheme(up, at []*api.Container, port uint16) string {
 	case j.in.Scheme != "":
 		scheme, why = j.in.Scheme, "the label says "+j.in.Scheme
 	case p.TLS && !p.Plain:
-		scheme, why = "https", fmt.Sprintf("port %d of %s speaks TLS", port, up[0].Name)
+		scheme = "https"
 	case p.Plain && !p.TLS:
-		scheme, why = "http", fmt.Sprintf("port %d of %s speaks plain HTTP", port, up[0].Name)
+		scheme = "http"
 	}
 	if scheme != j.h.Forward.Scheme {
+		if why == "" {
+			why = fmt.Sprintf("port %d of %s speaks %s", port, up[0].Name, speaks(scheme))
+		}
 		j.wrong(api.Finding{
 			Code:    api.SchemeMismatch,
 			Message: fmt.Sprintf("NPM forwards with %s, but %s", j.h.Forward.Scheme, why),
@@ -216,7 +222,7 @@ func (j *judgement) scheme(up, at []*api.Container, port uint16) string {
 // where it depends on the machine's address.
 func leadsTo(cs []*api.Container, port uint16) (inner uint16, ok bool) {
 	for _, c := range cs {
-		for _, p := range c.Published {
+		for _, p := range c.Ports() {
 			if p.HostPort != port || p.Port.Protocol != "tcp" {
 				continue
 			}

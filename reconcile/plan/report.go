@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -29,7 +28,7 @@ func (j *judgement) report() {
 		Message: strings.Join(wrong, "; "),
 		Fix:     fmt.Sprintf("label the container %s with %s.enable: \"true\", and no502 repairs it", j.m.Containers[0].Name, j.p.Prefix),
 	}
-	if _, denied := resolve.Enabled(j.m.Containers, j.p); denied {
+	if _, denied := resolve.Enabled(j.replicas(), j.p); denied {
 		f.Fix = fmt.Sprintf("%s is opted out, so no502 leaves it alone", j.m.Containers[0].Name)
 	}
 	j.fail(&j.v.InSync, f)
@@ -58,15 +57,27 @@ func (j *judgement) visible() (wrong []string) {
 	return wrong
 }
 
+// byAddress: NPM reaches the backend without a name: at an address on a network
+// that both are on, the default bridge among them, or through the machine.
+func (j *judgement) byAddress() bool {
+	addr, ok := api.HostAddr(j.h.Forward.Host)
+	return ok && slices.ContainsFunc(j.m.Containers, func(c *api.Container) bool {
+		return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool {
+			_, both := j.t.Net.Attachment(a.NetworkID)
+			return both && (a.IPv4 == addr || a.IPv6 == addr)
+		})
+	}) || j.throughMachine()
+}
+
 // throughMachine: NPM reaches the backend by an address of the machine and a
 // published port. That is a way to do it, and it works without no502.
 func (j *judgement) throughMachine() bool {
-	addr, err := netip.ParseAddr(api.BareHost(j.h.Forward.Host))
-	if err != nil || addr.IsLoopback() || !j.m.Machine {
+	addr, ok := api.HostAddr(j.h.Forward.Host)
+	if !ok || addr.IsLoopback() || !j.m.Machine {
 		return false
 	}
 	return slices.ContainsFunc(j.m.Containers, func(c *api.Container) bool {
-		return c.NetworkMode == "host" || slices.ContainsFunc(c.Published, func(p api.Published) bool {
+		return c.NetworkMode == "host" || slices.ContainsFunc(c.Ports(), func(p api.Published) bool {
 			return p.HostPort == j.h.Forward.Port && p.Port.Protocol == "tcp" &&
 				(p.HostIP == addr || !p.HostIP.IsValid() || p.HostIP.IsUnspecified())
 		})

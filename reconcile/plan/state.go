@@ -9,14 +9,15 @@ import (
 
 // down says why a container that does not run does not; nil if it runs.
 func down(c *api.Container) *api.Finding {
+	if c.Up() {
+		return nil
+	}
 	say := func(code api.Code, fix, format string, args ...any) *api.Finding {
 		return &api.Finding{Code: code, Message: fmt.Sprintf(format, args...), Fix: fix}
 	}
 	start := "docker start " + c.Name
 	logs := "see why: docker logs --tail 50 " + c.Name
 	switch s := c.State; s.Status {
-	case api.Running:
-		return nil
 	case api.Created:
 		if s.ExitCode != 0 {
 			return say(api.BackendNotStarted, "see why: "+start, "the container %s could not be started (exit code %d)", c.Name, s.ExitCode)
@@ -42,7 +43,7 @@ func down(c *api.Container) *api.Finding {
 	case api.Removing:
 		return say(api.BackendDead, "create it anew: docker compose up -d", "the container %s is being removed", c.Name)
 	default:
-		return say(api.BackendDead, "remove it and create it anew", "the container %s is %s", c.Name, s.Status)
+		return say(api.BackendDead, "remove it and create it anew: docker rm -f "+c.Name, "the container %s is %s", c.Name, s.Status)
 	}
 }
 

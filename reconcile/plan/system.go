@@ -42,10 +42,7 @@ func (b *builder) proxyNetwork(v *api.Verdict) {
 	if _, on := net.Attachment(proxy.ID); !on || proxy.ID == "" {
 		b.attachStanding(v, net, proxy, because)
 	}
-	if userDefined := slices.ContainsFunc(net.Attachments, func(a api.Attachment) bool {
-		n := b.s.Engine.Network(a.NetworkID)
-		return n != nil && n.UserDefined()
-	}); !userDefined || net.NetworkMode == "bridge" || net.NetworkMode == "default" {
+	if b.t.Nameless {
 		v.Findings = append(v.Findings, api.Finding{
 			Code:    api.NPMNeedsRestart,
 			Message: fmt.Sprintf("NPM's container %s was made for the default bridge: nginx resolves container names only if NPM was started after it joined %s", net.Name, proxy.Name),
@@ -56,7 +53,11 @@ func (b *builder) proxyNetwork(v *api.Verdict) {
 
 // attachStanding attaches what no502 itself stands on: NPM, or no502.
 func (b *builder) attachStanding(v *api.Verdict, c *api.Container, n api.Network, because api.Code) {
+	namesake := b.namesake(n, c)
 	switch {
+	case namesake != nil:
+		v.Findings = append(v.Findings, *namesake)
+		return
 	case c.NetworkMode == "none":
 		v.Findings = append(v.Findings, api.Finding{
 			Code:    api.CannotAttach,
@@ -94,14 +95,15 @@ func (b *builder) attachSelf(v *api.Verdict, self *api.Container) {
 	}
 }
 
-// freeSubnet is the first of 16 private /20s that no Docker network overlaps:
-// room for 2,048 services with an address of their own in the upper half, and
-// as many addresses for the Engine to hand out in the lower.
+// freeSubnet is the first of 16 private /20s that no Docker network overlaps
+// and no host forwards to: room for 2,048 services with an address of their own
+// in the upper half, and as many addresses for the Engine to hand out in the
+// lower.
 func (b *builder) freeSubnet() []api.Subnet {
 	networks := b.s.Engine.Networks()
 	for i := range 16 {
 		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(224 + i), 0, 0}), 20)
-		if overlaps(networks, prefix) {
+		if overlaps(networks, prefix) || b.forwardedTo(prefix) {
 			continue
 		}
 		return []api.Subnet{{
@@ -122,4 +124,15 @@ func overlaps(networks []*api.Network, prefix netip.Prefix) bool {
 		}
 	}
 	return false
+}
+
+// forwardedTo: another machine has an address there, as NPM knows.
+func (b *builder) forwardedTo(prefix netip.Prefix) bool {
+	if b.s.NPM == nil {
+		return false
+	}
+	return slices.ContainsFunc(b.s.NPM.Hosts(), func(h *api.ProxyHost) bool {
+		addr, ok := api.HostAddr(h.Forward.Host)
+		return ok && prefix.Contains(addr)
+	})
 }

@@ -17,7 +17,6 @@ import (
 func (w *world) parse(sections map[string]string) error {
 	w.policy = api.Policy{Instance: "test", Prefix: "no502", Scope: api.ScopeLabelled, Mode: api.ModeRepair}
 	w.listens, w.cached, w.machine, w.former = map[string][]listener{}, map[int]netip.Addr{}, map[netip.Addr]bool{}, map[string]string{}
-	w.fresh = map[string]bool{}
 	for _, s := range []struct {
 		name string
 		line func(words []string) error
@@ -60,7 +59,7 @@ func (w *world) parsePolicy(words []string) error {
 	return nil
 }
 
-// parseNetwork: NAME SUBNET [range=CIDR] [internal] [driver=X] [LABEL=VALUE…]
+// parseNetwork: NAME SUBNET [range=CIDR] [internal] [driver=X] [id=X] [LABEL=VALUE…]
 func (w *world) parseNetwork(words []string) error {
 	prefix, err := netip.ParsePrefix(words[1])
 	if err != nil {
@@ -73,6 +72,8 @@ func (w *world) parseNetwork(words []string) error {
 		switch key {
 		case "internal":
 			n.Internal = true
+		case "id":
+			n.ID = value
 		case "driver":
 			n.Driver = value
 		case "range":
@@ -142,7 +143,7 @@ func (w *world) parseHost(words []string) error {
 			}
 		case "nginx_err":
 			online = false
-			h.NginxErr = value
+			h.NginxErr = strings.ReplaceAll(value, "'", "\"")
 		default:
 			return fmt.Errorf("unknown word %q", word)
 		}
@@ -198,10 +199,15 @@ func (w *world) parseContainer(words []string) error {
 			return err
 		}
 	}
-	in := intent.Of(c.Labels, w.policy.Prefix)
-	c.Claims, c.Role = in.Domains, in.Role
+	w.claim(c)
 	w.containers = append(w.containers, c)
 	return nil
+}
+
+// claim reads what the Engine is told of a container's labels.
+func (w *world) claim(c *api.Container) {
+	in := intent.Of(c.Labels, w.policy.Prefix)
+	c.Claims, c.Role = in.Domains, in.Role
 }
 
 func (w *world) containerWord(c *api.Container, key, value string) error {
@@ -219,7 +225,7 @@ func (w *world) containerWord(c *api.Container, key, value string) error {
 		c.Labels[api.ComposeProject], c.Labels[api.ComposeService], _ = strings.Cut(value, "/")
 		c.Labels[api.ComposeNumber] = max(number, "1")
 	case "fresh":
-		w.fresh[c.ID] = true
+		c.State.StartedAt = longAgo.Add(c.State.StartedAt.Sub(time.Unix(0, 0)))
 	case "started":
 		after, err := strconv.Atoi(value)
 		c.State.StartedAt = time.Unix(int64(after), 0)
@@ -284,7 +290,7 @@ func (w *world) parseNet(c *api.Container, value string) error {
 			a.Pinned = ip
 		}
 	}
-	if s := c.Labels[api.ComposeService]; s != "" {
+	if s := c.Labels[api.ComposeService]; s != "" && !c.OneOff() {
 		a.Aliases = append(a.Aliases, s)
 	}
 	c.Attachments = append(c.Attachments, a)

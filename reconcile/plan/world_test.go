@@ -2,13 +2,18 @@ package plan_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/plan"
 )
+
+// longAgo is later than the start of every container that is not fresh.
+var longAgo = time.Unix(1_000_000, 0)
 
 // world is a machine with containers and an NPM, as far as a plan can see or
 // change it. It is written down in a txtar file; see testdata/README.md.
@@ -21,7 +26,6 @@ type world struct {
 	listens    map[string][]listener // by container name; "machine" for processes outside Docker
 	machine    map[netip.Addr]bool
 	cached     map[int]netip.Addr
-	fresh      map[string]bool
 	former     map[string]string // what was once called or addressed so: container name
 
 	probes map[api.Target]api.Probe
@@ -39,7 +43,8 @@ type listener struct {
 
 func (w *world) snapshot() *api.Snapshot {
 	e := api.NewEngine(w.containers, w.networks)
-	for what, name := range w.former {
+	for _, what := range slices.Sorted(maps.Keys(w.former)) {
+		name := w.former[what]
 		// It was another container of the same backend, or of one that is gone.
 		ghost := api.Container{Name: name}
 		if c := w.container(name); c != nil {
@@ -59,7 +64,7 @@ func (w *world) snapshot() *api.Snapshot {
 	}
 	return &api.Snapshot{
 		Engine: e, NPM: api.NewNPM(w.hosts), Self: w.self,
-		Probes: w.probes, Machine: w.machine, Cached: w.cached, Fresh: w.fresh,
+		Probes: w.probes, Machine: w.machine, Cached: w.cached, FreshSince: longAgo,
 	}
 }
 
@@ -95,16 +100,25 @@ func (w *world) observe(wants api.Wants) {
 		if w.machine == nil {
 			w.machine = map[netip.Addr]bool{}
 		}
-		w.machine[a] = w.machine[a]
+		if _, known := w.machine[a]; !known {
+			w.machine[a] = false
+		}
 	}
 }
 
 func (w *world) answer(t api.Target) api.Probe {
-	who := "machine"
+	var listeners []listener
 	if t.Container != "" {
-		who = w.byID(t.Container).Name
+		listeners = w.listens[w.byID(t.Container).Name]
+	} else {
+		listeners = slices.Clone(w.listens["machine"])
+		for _, c := range w.containers {
+			if c.Up() && c.NetworkMode == "host" {
+				listeners = append(listeners, w.listens[c.Name]...)
+			}
+		}
 	}
-	for _, l := range w.listens[who] {
+	for _, l := range listeners {
 		switch {
 		case l.port != t.Port():
 		case l.loopback:
@@ -139,7 +153,7 @@ func (w *world) apply(a api.Action) error {
 			return fmt.Errorf("it is %s, not %s", h.Forward, a.From)
 		case a.Op == api.OpPatch && a.From == a.To, a.Op == api.OpResave && a.From != a.To:
 			return fmt.Errorf("%s to %s", a.From, a.To)
-		case !api.IsForwardHost(a.To.Host) || a.To.Port == 0:
+		case a.Op == api.OpPatch && (!api.IsForwardHost(a.To.Host) || a.To.Port == 0):
 			return fmt.Errorf("%s is no endpoint", a.To)
 		}
 		h.Forward = a.To
@@ -174,6 +188,9 @@ func (w *world) attach(a api.Action) error {
 		return fmt.Errorf("%s is no address to choose on %s", a.Address, n.Name)
 	}
 	for _, other := range w.containers {
+		if c.State.Status != api.Running && c.State.Status != api.Paused {
+			break // the Engine takes the address when it starts
+		}
 		if at, on := other.Attachment(n.ID); on && a.Address.IsValid() && (at.IPv4 == a.Address || at.Pinned == a.Address) {
 			return fmt.Errorf("%s has the address %s", other.Name, a.Address)
 		}

@@ -40,6 +40,8 @@ type Meaning struct {
 	// Doubtful: the forward host may have been typed when another backend had
 	// that name or address. Nothing more is guessed on top of it.
 	Doubtful bool
+	// Was: the forward host was the backend's name or address before.
+	Was bool
 	// Candidates are several backends of which one may be meant.
 	Candidates []string
 	// Asks whether an address is this machine's.
@@ -52,7 +54,7 @@ func (m Meaning) Known() bool { return len(m.Containers) > 0 }
 // Mean finds the backend that a proxy host means.
 func Mean(s *api.Snapshot, p api.Policy, t Topology, h *api.ProxyHost) Meaning {
 	r := resolver{s: s, p: p, t: t, host: api.BareHost(h.Forward.Host), port: h.Forward.Port}
-	r.addr, _ = netip.ParseAddr(r.host)
+	r.addr, _ = api.HostAddr(r.host)
 	o := h.Ownership
 	r.m.Machine = r.isMachine() || o != nil && o.Backend.OnMachine() && o.Wrote == h.Forward
 	if r.take(ByLabel, r.byLabel(h)) {
@@ -62,18 +64,8 @@ func Mean(s *api.Snapshot, p api.Policy, t Topology, h *api.ProxyHost) Meaning {
 		r.m.NPMItself = true
 		return r.m
 	}
-	for _, rule := range []struct {
-		rule Rule
-		find func(*api.ProxyHost) []*api.Container
-	}{
-		{ByRepair, r.byRepair}, {ByName, r.byName},
-		{ByAddress, r.byAddress}, {ByMachine, r.byMachine}, {ByMemory, r.byMemory},
-	} {
-		if r.take(rule.rule, rule.find(h)) {
-			return r.m
-		}
-	}
-	r.m.Asks = r.asks
+	_ = r.take(ByRepair, r.byRepair(h)) || r.take(ByName, r.byName()) || r.take(ByAddress, r.byAddress()) ||
+		r.take(ByMachine, r.byMachine()) || r.take(ByMemory, r.byMemory(h)) || r.ask()
 	return r.m
 }
 
@@ -97,8 +89,9 @@ func (r *resolver) take(rule Rule, found []*api.Container) bool {
 	if len(backends) == 0 {
 		return false
 	}
+	r.m.Rule = rule
 	if len(backends) == 1 && r.also == "" {
-		r.m.Rule, r.m.Containers = rule, backends[0]
+		r.m.Containers = backends[0]
 		r.m.Backend = r.m.Containers[0].Identity()
 		switch rule {
 		case ByName, ByAddress:
@@ -116,6 +109,11 @@ func (r *resolver) take(rule Rule, found []*api.Container) bool {
 		slices.Sort(r.m.Candidates)
 	}
 	return true
+}
+
+func (r *resolver) ask() bool {
+	r.m.Asks = r.asks
+	return r.asks.IsValid()
 }
 
 // before: another backend had this name or address earlier, as far as is known.
@@ -162,7 +160,7 @@ func (r *resolver) byRepair(h *api.ProxyHost) []*api.Container {
 
 // byName: a name that NPM can resolve today means what NPM reaches by it; a
 // container's own name comes before what others are merely called.
-func (r *resolver) byName(*api.ProxyHost) []*api.Container {
+func (r *resolver) byName() []*api.Container {
 	if r.addr.IsValid() || r.host == "" {
 		return nil
 	}
@@ -187,7 +185,10 @@ func (r *resolver) byName(*api.ProxyHost) []*api.Container {
 		r.m.Doubtful = changed && !strings.EqualFold(reached[0].Name, r.host)
 		return reached
 	}
-	if changed && len(group(found)) == 1 {
+	switch {
+	case len(reached) > 0 && len(group(reached)) == 0:
+		r.also = reached[0].Identity() // a one-off: NPM gets it nevertheless
+	case changed && len(group(found)) == 1:
 		r.also = was
 	}
 	return found
@@ -205,7 +206,7 @@ func (r *resolver) qualified() (string, *api.Network, bool) {
 
 // byAddress: who has the address now, unless somebody else is known to have
 // had it before: then it was perhaps typed for that one.
-func (r *resolver) byAddress(*api.ProxyHost) []*api.Container {
+func (r *resolver) byAddress() []*api.Container {
 	if !r.addr.IsValid() {
 		return nil
 	}
@@ -228,14 +229,13 @@ func (r *resolver) byAddress(*api.ProxyHost) []*api.Container {
 
 // byMachine: only on proof that the address is this machine's. A private
 // address may well be another machine's, whatever is published here.
-func (r *resolver) byMachine(*api.ProxyHost) []*api.Container {
+func (r *resolver) byMachine() []*api.Container {
 	found := r.s.Engine.Publishing(r.port)
 	if len(found) == 0 {
-		// What uses the machine's own network publishes nothing. Two that
-		// expose the same port cannot both have it: no answer.
-		if found = running(r.s.Engine.ListeningOnMachine(r.port)); len(group(found)) != 1 {
+		if found = r.hostMode(); len(found) == 0 {
 			return nil
 		}
+		r.m.Doubtful = true
 	}
 	if !r.isMachine() {
 		if _, asked := r.s.Machine[r.addr]; r.addr.IsValid() && !asked {
@@ -252,41 +252,77 @@ func (r *resolver) byMachine(*api.ProxyHost) []*api.Container {
 	return slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.boundTo(c, r.mayHold) })
 }
 
+// hostMode: what uses the machine's own network publishes nothing; what its
+// image exposes need not be what listens. Where a label says another port, or
+// two expose the same one, that is no answer.
+func (r *resolver) hostMode() []*api.Container {
+	found := slices.DeleteFunc(running(r.s.Engine.ListeningOnMachine(r.port)), func(c *api.Container) bool {
+		said := intent.Of(c.Labels, r.p.Prefix).Port
+		return said != 0 && said != r.port
+	})
+	if len(group(found)) != 1 {
+		return nil
+	}
+	return found
+}
+
 // boundTo: one port can be published on several of the machine's addresses,
 // by several containers.
 func (r *resolver) boundTo(c *api.Container, at func(netip.Addr) bool) bool {
 	if c.NetworkMode == "host" {
 		return true
 	}
-	return slices.ContainsFunc(c.Published, func(p api.Published) bool {
+	return slices.ContainsFunc(c.Ports(), func(p api.Published) bool {
 		return p.HostPort == r.port && p.Port.Protocol == "tcp" && at(p.HostIP)
 	})
 }
 
 // holds: what is published there is reached, on the machine, by the forward
-// host.
+// host. The Engine gives a port that it chose another number for IPv6.
 func (r *resolver) holds(at netip.Addr) bool {
-	return at == r.addr && at.IsValid() || !at.IsValid() || at.IsUnspecified() || !r.addr.IsValid() && at.IsLoopback()
+	switch {
+	case !at.IsValid():
+		return true
+	case at.IsUnspecified():
+		return at.Is4() != (r.addr.IsValid() && r.addr.Is6())
+	}
+	return at == r.addr || !r.addr.IsValid() && at.IsLoopback()
 }
 
 // mayHold: published on loopback only is a common reason why the machine's
 // address leads nowhere, and a loopback address is a common mistake for any of
 // the machine's. Of two addresses given on purpose one is not the other.
 func (r *resolver) mayHold(at netip.Addr) bool {
-	return at.IsLoopback() || !r.addr.IsValid() || r.addr.IsLoopback() || r.s.Engine.IsGateway(r.addr)
+	return at.IsLoopback() || at.IsUnspecified() || !r.addr.IsValid() || r.addr.IsLoopback() || r.s.Engine.IsGateway(r.addr)
 }
 
 func (r *resolver) byMemory(h *api.ProxyHost) []*api.Container {
 	if id, ok := r.s.Engine.Former(r.host); ok {
 		if found := r.s.Engine.Replicas(id); len(found) > 0 {
+			r.m.Was = true
 			return found
 		}
 	}
-	// Where a person wrote another host since, that one is meant.
-	if o := h.Ownership; o != nil && o.Instance == r.p.Instance && api.BareHost(o.Wrote.Host) == r.host {
-		return r.s.Engine.Replicas(o.Backend)
+	// Where a person wrote another host since, that one is meant, if it can be
+	// anything at all.
+	o := h.Ownership
+	if o == nil || o.Instance != r.p.Instance {
+		return nil
 	}
-	return nil
+	if r.m.Was = api.BareHost(o.Wrote.Host) == r.host; !r.m.Was && !r.nowhere(h) {
+		return nil
+	}
+	return r.s.Engine.Replicas(o.Backend)
+}
+
+// nowhere: a forward host that leads from NPM's container to nothing, now that
+// no container is meant by it. A name with a dot, or an address, may be another
+// machine's; and where the host is marked, localhost is a process on this one.
+func (r *resolver) nowhere(h *api.ProxyHost) bool {
+	if api.IsMachineName(r.host) || r.addr.IsLoopback() {
+		return h.Mark() != api.MarkOn
+	}
+	return !r.addr.IsValid() && !strings.Contains(r.host, ".")
 }
 
 func (r *resolver) isMachine() bool {

@@ -23,6 +23,9 @@ type Topology struct {
 	// Net is whose network NPM uses: its own, or with network_mode
 	// "container:X" (Compose: "service:x") X's.
 	Net *api.Container
+	// Nameless: NPM was made for the default bridge, so that names may resolve
+	// only after a restart. What works by address is better left.
+	Nameless bool
 	// Proxy is the network to which backends are attached. It may not exist
 	// yet: then its ID is empty.
 	Proxy api.Network
@@ -53,6 +56,7 @@ func Locate(s *api.Snapshot, p api.Policy) Topology {
 			t.shared[n.ID] = n
 		}
 	}
+	t.Nameless = len(t.shared) == 0 || t.Net.NetworkMode == "bridge" || t.Net.NetworkMode == "default"
 	t.findProxy(s.Engine, p)
 	if t.Proxy.ID != "" {
 		t.shared[t.Proxy.ID] = s.Engine.Network(t.Proxy.ID) // NPM is attached to it before anyone else
@@ -186,7 +190,7 @@ func ownDefault(n *api.Network, npm *api.Container) bool {
 
 // Shares reports whether NPM can reach this container by name.
 func (t Topology) Shares(c *api.Container) bool {
-	return len(t.SharedWith(c)) > 0
+	return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool { return t.shared[a.NetworkID] != nil })
 }
 
 // SharedWith returns the container's attachments to networks that NPM is on:

@@ -51,15 +51,15 @@ func Words(s *api.Snapshot, t Topology, m Meaning, host string, at []*api.Contai
 	found := func(code api.Code, format string, args ...any) *api.Finding {
 		return &api.Finding{Code: code, Message: fmt.Sprintf(format, args...)}
 	}
-	if addr, err := netip.ParseAddr(api.BareHost(host)); err == nil {
+	if addr, ok := api.HostAddr(host); ok {
 		if addr.Is6() && !strings.HasPrefix(host, "[") {
-			return found(api.InvalidForward, "NPM forwards to %s, an IPv6 address, which nginx takes in brackets only; %s is meant", host, name)
+			return found(api.InvalidForward, "NPM forwards to %s, an IPv6 address, which nginx takes in brackets only (%s is meant)", host, name)
 		}
 		return addressWords(t, m, addr, at, found)
 	}
 	word := strings.TrimSuffix(host, ".")
 	if !api.IsForwardHost(word) {
-		return found(api.InvalidForward, "NPM forwards to %q, which is neither a host name nor an address; %s is meant", host, name)
+		return found(api.InvalidForward, "NPM forwards to %q, which is neither a host name nor an address (%s is meant)", host, name)
 	}
 	var reached bool
 	written := word
@@ -73,15 +73,15 @@ func Words(s *api.Snapshot, t Topology, m Meaning, host string, at []*api.Contai
 	}
 	switch {
 	case !reached && api.IsMachineName(word):
-		return found(api.ForwardHostLoopback, "NPM forwards to %s, which inside NPM's container is not the machine; %s is meant", host, name)
-	case !reached && m.Rule == ByMemory:
+		return found(api.ForwardHostLoopback, "NPM forwards to %s, which inside NPM's container is not the machine (%s is meant)", host, name)
+	case !reached && m.Was:
 		return found(api.ForwardHostOld, "NPM forwards to %s, a name that %s no longer has", host, name)
 	case !reached && known(s, t, word):
-		return found(api.ForwardHostUnresolvable, "NPM forwards to %s, which is another container's name; %s is meant", host, name)
+		return found(api.ForwardHostUnresolvable, "NPM forwards to %s, which is another container's name (%s is meant)", host, name)
 	case !reached:
-		return found(api.ForwardHostUnresolvable, "NPM forwards to %s, a name that none of NPM's networks knows; %s is meant", host, name)
-	case sharedWithOthers(s, t, at, word):
-		return found(api.ForwardHostShared, "NPM forwards to %s, a name that other containers on its networks answer to as well; %s is meant", host, name)
+		return found(api.ForwardHostUnresolvable, "NPM forwards to %s, a name that none of NPM's networks knows (%s is meant)", host, name)
+	case sharer(s, t, at, word) != nil:
+		return found(api.ForwardHostShared, "NPM forwards to %s, a name to which %s answers as well (%s is meant)", host, sharer(s, t, at, word).Name, name)
 	case written != word:
 		return found(api.ForwardHostCase, "NPM forwards to %s, but the name is written %s", host, written)
 	}
@@ -110,7 +110,7 @@ func addressWords(t Topology, m Meaning, addr netip.Addr, at []*api.Container, f
 	}
 	switch {
 	case addr.IsLoopback():
-		return found(api.ForwardHostLoopback, "NPM forwards to %s, which inside NPM's container is NPM itself; %s is meant", addr, name)
+		return found(api.ForwardHostLoopback, "NPM forwards to %s, which inside NPM's container is NPM itself (%s is meant)", addr, name)
 	case m.Machine:
 		return found(api.ForwardHostMachine, "NPM forwards to %s, this machine's address, instead of to the container %s", addr, name)
 	case m.Rule == ByLabel:
@@ -135,13 +135,21 @@ func spelling(c *api.Container, name string) string {
 	return name
 }
 
-// sharedWithOthers: a name to which a container of another backend answers too.
-func sharedWithOthers(s *api.Snapshot, t Topology, at []*api.Container, name string) bool {
-	return slices.ContainsFunc(s.Engine.Named(name), func(c *api.Container) bool {
-		return c.Up() && t.Answers(c, name) && !slices.ContainsFunc(at, func(one *api.Container) bool {
+// sharer is a container of another backend that answers to a name too.
+func sharer(s *api.Snapshot, t Topology, at []*api.Container, name string) *api.Container {
+	for _, c := range s.Engine.Named(name) {
+		if c.Up() && t.Answers(c, name) && !slices.ContainsFunc(at, func(one *api.Container) bool {
 			return one == c || one.Identity() == c.Identity()
-		})
-	})
+		}) {
+			return c
+		}
+	}
+	return nil
+}
+
+// Shared reports whether NPM gets others too by a name.
+func Shared(s *api.Snapshot, t Topology, at []*api.Container, name string) bool {
+	return sharer(s, t, at, name) != nil
 }
 
 // Name is the forward host that a backend should have: the container's name;
@@ -152,7 +160,13 @@ func sharedWithOthers(s *api.Snapshot, t Topology, at []*api.Container, name str
 func Name(s *api.Snapshot, t Topology, m Meaning, at []*api.Container) string {
 	alias := commonAlias(s, t, at)
 	name := at[0].Name
-	if alias != "" && (len(m.Containers) > 1 || sharedWithOthers(s, t, at, name)) {
+	for _, c := range at {
+		if sharer(s, t, at, c.Name) == nil {
+			name = c.Name
+			break
+		}
+	}
+	if alias != "" && (len(m.Containers) > 1 || sharer(s, t, at, name) != nil) {
 		name = alias
 	}
 	if shared := t.SharedWith(at[0]); len(shared) > 1 {
@@ -164,7 +178,7 @@ func Name(s *api.Snapshot, t Topology, m Meaning, at []*api.Container) string {
 func commonAlias(s *api.Snapshot, t Topology, at []*api.Container) string {
 	service := at[0].Labels[api.ComposeService]
 	for _, alias := range []string{at[0].SharedAlias(), service} {
-		if !api.IsForwardHost(alias) || sharedWithOthers(s, t, at, alias) {
+		if !api.IsForwardHost(alias) || sharer(s, t, at, alias) != nil {
 			continue
 		}
 		if !slices.ContainsFunc(at, func(c *api.Container) bool { return !t.Answers(c, alias) }) {

@@ -2,7 +2,10 @@ package dockerdtest
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	containertypes "github.com/docker/docker/api/types/container"
@@ -15,6 +18,10 @@ func (e *Engine) postContainerCreate(w http.ResponseWriter, r *http.Request) err
 	}
 	if req.Config == nil {
 		return errf(http.StatusBadRequest, "Config cannot be empty in order to create a container")
+	}
+	if cfg := req.NetworkingConfig; cfg != nil && len(cfg.EndpointsConfig) > 1 && !e.atLeast("1.44") {
+		names := slices.Sorted(maps.Keys(cfg.EndpointsConfig))
+		return errf(http.StatusBadRequest, "Container cannot be connected to network endpoints: %s", strings.Join(names, ", "))
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

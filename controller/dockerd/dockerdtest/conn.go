@@ -1,6 +1,7 @@
 package dockerdtest
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -146,7 +147,7 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) fail(op string, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}

@@ -47,6 +47,7 @@ type container struct {
 	restartCount int
 	restartDelay time.Duration
 	restartTimer *time.Timer // running while the container is "restarting"
+	bound        []*binding  // its published ports
 	logs         *logBuffer
 	execIDs      []string
 }
@@ -82,13 +83,13 @@ func (c *container) notify() {
 	c.changed = make(chan struct{})
 }
 
-// sorted lists the endpoints: that of the network mode first, the others by name.
+// sorted lists the endpoints: that of the default bridge first, the others by name, where a real Engine has a
+// random order.
 func (c *container) sorted() []*endpoint {
 	eps := slices.Collect(maps.Values(c.endpoints))
-	first := c.modeNetwork()
 	slices.SortFunc(eps, func(a, b *endpoint) int {
-		if (a.networkName == first) != (b.networkName == first) {
-			if a.networkName == first {
+		if (a.networkName == "bridge") != (b.networkName == "bridge") {
+			if a.networkName == "bridge" {
 				return -1
 			}
 			return 1
@@ -149,7 +150,7 @@ func (e *Engine) checkName(name, shown string) *apiError {
 	return nil
 }
 
-// create makes a container; e.mu is held. image is nil for one that runs nothing.
+// create makes a container; e.mu is held. img is nil for one that runs nothing.
 func (e *Engine) create(name string, req *containertypes.CreateRequest, img *image) (*container, error) {
 	id := newID()
 	if name == "" {
@@ -244,12 +245,13 @@ func mergeConfig(c, img *containertypes.Config) {
 	}
 }
 
-// wishEndpoints notes the networks that the container is to join when it starts.
+// wishEndpoints notes the networks that the container is to join when it starts: those of cfg, or else that of
+// the network mode.
 func (c *container) wishEndpoints(cfg *networktypes.NetworkingConfig) error {
-	if mode := c.modeNetwork(); mode != "" {
-		c.wish(mode, nil)
-	}
-	if cfg == nil {
+	if cfg == nil || len(cfg.EndpointsConfig) == 0 {
+		if mode := c.modeNetwork(); mode != "" {
+			c.wish(mode, nil)
+		}
 		return nil
 	}
 	for name, s := range cfg.EndpointsConfig {
@@ -272,7 +274,10 @@ func (c *container) wish(network string, s *networktypes.EndpointSettings) *endp
 	if s != nil {
 		ep.settings = networktypes.EndpointSettings{
 			IPAMConfig: s.IPAMConfig, Links: s.Links, Aliases: s.Aliases, DriverOpts: s.DriverOpts,
-			GwPriority: s.GwPriority, MacAddress: s.MacAddress,
+			MacAddress: s.MacAddress,
+		}
+		if c.e.atLeast("1.48") {
+			ep.settings.GwPriority = s.GwPriority
 		}
 	}
 	c.endpoints[network] = ep

@@ -55,7 +55,7 @@ type Engine struct {
 	networks   []*network   // by creation
 	images     []*image
 	execs      map[string]*execution
-	published  []binding
+	published  []*binding
 	machines   map[netip.Addr]*netns
 	pools      poolAllocator
 	nextPort   uint16
@@ -113,7 +113,8 @@ func (e *Engine) Register(image string, p Program) {
 	e.AddImage(image, Image{Program: p, Config: containertypes.Config{Cmd: []string{"/program"}}})
 }
 
-// Close stops every container, ends every request and connection, and waits for all programs to return.
+// Close stops every container, ends every request and connection, and waits for all programs to return: one
+// that heeds neither its context nor Killed nor the end of its connections makes Close wait for ever.
 func (e *Engine) Close() {
 	e.mu.Lock()
 	if e.closed {
@@ -156,7 +157,7 @@ func (e *Engine) goFunc(f func()) {
 	}()
 }
 
-// Restart is a restart of the Engine's daemon without live-restore: every connection to it breaks, the events
+// Restart is a restart of the Engine's daemon without live-restore: every in-memory connection to it breaks, the events
 // so far are forgotten, all containers are stopped, and those whose restart policy says so are started
 // again, with addresses handed out anew: first the containers named, then the rest by creation. A real
 // Engine's order is random, which is how two services swap addresses.

@@ -51,7 +51,7 @@ type route struct {
 // namespace keeps a dead one when the other restarts.
 func (n *netns) live() bool { return n.container != nil && n.container.ns == n }
 
-// addrs are the addresses that the namespace has besides loopback. e.mu is held.
+// has says whether an address is one of the namespace's own. e.mu is held.
 func (n *netns) has(a netip.Addr) bool {
 	switch {
 	case a.IsLoopback():

@@ -40,7 +40,7 @@ func (c *container) publish(ep *endpoint) error {
 				return errf(http.StatusInternalServerError, "driver failed programming external connectivity on endpoint %s (%s): %s",
 					c.name, ep.id, why)
 			}
-			e.published = append(e.published, b)
+			e.published, c.bound = append(e.published, &b), append(c.bound, &b)
 		}
 	}
 	return nil
@@ -99,7 +99,7 @@ func overlap(a, b netip.Addr) bool { return a == b || a.IsUnspecified() || b.IsU
 
 // isPublished says whether the Engine listens on a host address for a container.
 func (e *Engine) isPublished(ip netip.Addr, port uint16) bool {
-	return slices.ContainsFunc(e.published, func(b binding) bool {
+	return slices.ContainsFunc(e.published, func(b *binding) bool {
 		return b.proto == "tcp" && b.hostPort == port && overlap(b.hostIP, ip)
 	})
 }
@@ -111,7 +111,7 @@ func (e *Engine) freePort() uint16 {
 		if e.nextPort++; e.nextPort < firstEphemeral {
 			e.nextPort = firstEphemeral
 		}
-		if !slices.ContainsFunc(e.published, func(b binding) bool { return b.hostPort == p }) {
+		if !slices.ContainsFunc(e.published, func(b *binding) bool { return b.hostPort == p }) {
 			return p
 		}
 	}
@@ -120,18 +120,15 @@ func (e *Engine) freePort() uint16 {
 
 // unpublish frees the container's ports.
 func (c *container) unpublish() {
-	c.e.published = slices.DeleteFunc(c.e.published, func(b binding) bool { return b.endpoint.container == c })
+	if len(c.bound) > 0 {
+		c.e.published = slices.DeleteFunc(c.e.published, func(b *binding) bool { return b.endpoint.container == c })
+		c.bound = nil
+	}
 }
 
 // unpublishOn frees the ports that arrive through an endpoint that goes away, and moves them to another.
 func (c *container) unpublishOn(ep *endpoint) {
-	var moved []*binding
-	for i := range c.e.published {
-		if b := &c.e.published[i]; b.endpoint == ep {
-			moved = append(moved, b)
-		}
-	}
-	if len(moved) == 0 {
+	if len(c.bound) == 0 || c.bound[0].endpoint != ep {
 		return
 	}
 	ep.active = false
@@ -141,7 +138,7 @@ func (c *container) unpublishOn(ep *endpoint) {
 		c.unpublish()
 		return
 	}
-	for _, b := range moved {
+	for _, b := range c.bound {
 		b.endpoint = other
 	}
 }
@@ -157,7 +154,7 @@ func (c *container) portMap() nat.PortMap {
 			ports[p] = nil
 		}
 	}
-	for _, b := range c.bindings() {
+	for _, b := range c.bound {
 		p := nat.Port(strconv.Itoa(int(b.port)) + "/" + b.proto)
 		hostPort := strconv.Itoa(int(b.hostPort))
 		ports[p] = append(ports[p], nat.PortBinding{HostIP: b.hostIP.String(), HostPort: hostPort})
@@ -166,16 +163,6 @@ func (c *container) portMap() nat.PortMap {
 		}
 	}
 	return ports
-}
-
-func (c *container) bindings() []binding {
-	var mine []binding
-	for _, b := range c.e.published {
-		if b.endpoint.container == c {
-			mine = append(mine, b)
-		}
-	}
-	return mine
 }
 
 // portList is the list's view of portMap.

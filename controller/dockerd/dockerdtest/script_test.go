@@ -132,9 +132,16 @@ func (s *script) stop(name string) {
 	s.said("stop "+name, s.cli.ContainerStop(s.ctx(), names(name), containertypes.StopOptions{}))
 }
 
+// remove removes containers, and waits for the event: a loaded Engine tells of it after its answer.
 func (s *script) remove(list ...string) {
 	for _, name := range list {
-		s.said("remove "+name, s.cli.ContainerRemove(s.ctx(), names(name), containertypes.RemoveOptions{Force: true}))
+		err := s.cli.ContainerRemove(s.ctx(), names(name), containertypes.RemoveOptions{Force: true})
+		s.said("remove "+name, err)
+		if err == nil {
+			s.until(func(m eventtypes.Message) bool {
+				return m.Action == "destroy" && m.Actor.Attributes["name"] == names(name)
+			})
+		}
 	}
 }
 
@@ -325,7 +332,10 @@ func (s *script) until(last func(eventtypes.Message) bool) {
 		if last(m) && strings.HasPrefix(m.Actor.Attributes["name"], names("mark")) {
 			return
 		}
-		if len(run) > 0 && (m.Type != eventtypes.NetworkEventType || m.Action != run[0].Action ||
+		if !s.ours(m) {
+			continue
+		}
+		if len(run) > 0 && (m.Actor.Attributes["container"] == "" || m.Type != eventtypes.NetworkEventType || m.Action != run[0].Action ||
 			m.Actor.Attributes["container"] != run[0].Actor.Attributes["container"]) {
 			flush()
 		}
@@ -336,16 +346,19 @@ func (s *script) until(last func(eventtypes.Message) bool) {
 	}
 }
 
+// ours says whether an event is of the script's making and to be noted.
+func (s *script) ours(m eventtypes.Message) bool {
+	a := m.Actor.Attributes
+	if strings.HasPrefix(string(m.Action), "exec_") && !s.execs {
+		return false // a health check's, as often as time allows
+	}
+	_, container := s.ids[a["container"]]
+	_, actor := s.ids[m.Actor.ID]
+	return (container || actor || strings.HasPrefix(a["name"], prefix)) && !strings.HasPrefix(a["name"], names("mark"))
+}
+
 func (s *script) event(m eventtypes.Message) {
 	a := m.Actor.Attributes
-	_, ours := s.ids[a["container"]]
-	_, known := s.ids[m.Actor.ID]
-	if !ours && !known && !strings.HasPrefix(a["name"], prefix) || strings.HasPrefix(a["name"], names("mark")) {
-		return
-	}
-	if strings.HasPrefix(string(m.Action), "exec_") && !s.execs {
-		return // a health check's, as often as time allows
-	}
 	var attrs []string
 	for _, k := range slices.Sorted(maps.Keys(a)) {
 		if k != "name" && (k != "image" || a[k] != guestRef) {

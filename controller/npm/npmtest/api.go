@@ -68,8 +68,7 @@ type answer struct {
 	kind   string
 }
 
-func ok(v any) (answer, error)      { return answer{status: 200, body: encode(v)}, nil }
-func created(v any) (answer, error) { return answer{status: 201, body: encode(v)}, nil }
+func ok(v any) (answer, error) { return answer{status: 200, body: encode(v)}, nil }
 
 type handler func(*call) (answer, error)
 

@@ -142,7 +142,7 @@ func givesUp(p *replay, e entry) {
 	ctx, cancel := context.WithTimeout(p.Context(), time.Second)
 	defer cancel()
 	defer func() {
-		if recover() != http.ErrAbortHandler {
+		if !aborted(recover()) {
 			p.Errorf("%s: answered", e.Name)
 		}
 		if lines := p.s.Log(fmt.Sprintf("proxy-host-%d_error.log", p.hosts["slow.test"])); len(lines) > 0 {

@@ -206,7 +206,7 @@ func streamConf(r row) string {
 // siteConf is the default site: what answers for an unknown Host.
 func siteConf(setting row) string {
 	meta, _ := setting["meta"].(map[string]any)
-	body := ""
+	var body string
 	switch value := setting.str("value"); value {
 	case "404", "444":
 		body = "return " + value + ";"

@@ -123,87 +123,104 @@ func (p *parser) parseBlock(context string, parent *directive, nested bool) []di
 	}
 }
 
-// readDirective is ngx_conf_read_token.
+// readDirective is ngx_conf_read_token: words up to ";", "{" or "}".
 func (p *parser) readDirective() (args []string, end tokenEnd) {
-	var word strings.Builder
-	inWord, quote, afterQuote, variable := false, byte(0), false, false
-	for p.pos < len(p.text) {
-		ch := p.text[p.pos]
-		p.pos++
-		if ch == '\n' {
-			p.line++
-		}
-		space := ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n'
-		if afterQuote {
-			switch {
-			case space:
-				afterQuote = false
-				continue
-			case ch == ';':
-				return args, semicolon
-			case ch == '{':
-				return args, blockStart
-			case ch != ')':
-				p.fail(`unexpected "%c"`, ch)
+	for {
+		ch, more := p.skipSpace()
+		if !more {
+			if len(args) > 0 {
+				p.failEOF()
 			}
-			afterQuote = false
+			return nil, endOfFile
 		}
-		if !inWord {
-			switch {
-			case space:
-			case ch == ';' || ch == '{':
-				if len(args) == 0 {
-					p.fail(`unexpected "%c"`, ch)
-				}
-				if ch == '{' {
-					return args, blockStart
-				}
-				return args, semicolon
-			case ch == '}':
-				if len(args) != 0 {
-					p.fail(`unexpected "}"`)
-				}
-				return nil, blockEnd
-			case ch == '#':
-				for p.pos < len(p.text) && p.text[p.pos] != '\n' {
-					p.pos++
-				}
-			case ch == '"' || ch == '\'':
-				inWord, quote = true, ch
-			default:
-				inWord, variable = true, ch == '$'
-				p.add(&word, ch)
-			}
-			continue
+		if len(args) == 0 && (ch == ';' || ch == '{') || len(args) > 0 && ch == '}' {
+			p.fail(`unexpected "%c"`, ch)
 		}
-		if ch == '{' && variable {
-			word.WriteByte(ch)
-			continue
+		if ch == '}' {
+			return nil, blockEnd
 		}
-		variable = ch == '$'
-		switch {
-		case quote != 0 && ch == quote:
-			afterQuote = true
-		case quote == 0 && (space || ch == ';' || ch == '{'):
-		default:
-			p.add(&word, ch)
-			continue
+		if ch != ';' && ch != '{' {
+			var word string
+			word, ch = p.readWord(ch)
+			args = append(args, word)
 		}
-		args = append(args, word.String())
-		word.Reset()
-		inWord, quote = false, 0
-		switch {
-		case afterQuote:
-		case ch == ';':
+		switch ch {
+		case ';':
 			return args, semicolon
-		case ch == '{':
+		case '{':
 			return args, blockStart
 		}
 	}
-	if len(args) > 0 || inWord {
-		p.fail(`unexpected end of file, expecting ";" or "}"`)
+}
+
+func (p *parser) next() (ch byte, more bool) {
+	if p.pos >= len(p.text) {
+		return 0, false
 	}
-	return nil, endOfFile
+	ch = p.text[p.pos]
+	p.pos++
+	if ch == '\n' {
+		p.line++
+	}
+	return ch, true
+}
+
+func isSpace(ch byte) bool { return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n' }
+
+func (p *parser) failEOF() { p.fail(`unexpected end of file, expecting ";" or "}"`) }
+
+// skipSpace returns the first character after white space and comments.
+func (p *parser) skipSpace() (ch byte, more bool) {
+	comment := false
+	for {
+		ch, more = p.next()
+		comment = (comment || ch == '#') && ch != '\n'
+		if !more || !comment && !isSpace(ch) {
+			return ch, more
+		}
+	}
+}
+
+// readWord reads a word from its first character on, and the one that ends it.
+func (p *parser) readWord(first byte) (text string, end byte) {
+	var word strings.Builder
+	quote, variable := byte(0), first == '$'
+	if first == '"' || first == '\'' {
+		quote = first
+	} else {
+		p.add(&word, first)
+	}
+	for {
+		ch, more := p.next()
+		switch {
+		case !more:
+			p.failEOF()
+		case ch == '{' && variable:
+			word.WriteByte(ch)
+			continue
+		case quote != 0 && ch == quote:
+			return word.String(), p.afterQuote()
+		case quote == 0 && (isSpace(ch) || ch == ';' || ch == '{'):
+			return word.String(), ch
+		}
+		variable = ch == '$'
+		p.add(&word, ch)
+	}
+}
+
+// afterQuote insists on an end of the word behind a closing quote.
+func (p *parser) afterQuote() byte {
+	ch, more := p.next()
+	switch {
+	case !more:
+		p.failEOF()
+	case ch == ')': // begins the next word, as in if ($x = "y")
+		p.pos--
+		return ' '
+	case !isSpace(ch) && ch != ';' && ch != '{':
+		p.fail(`unexpected "%c"`, ch)
+	}
+	return ch
 }
 
 // add appends ch to a word; a backslash takes the next character along.

@@ -27,7 +27,7 @@ func (s *Server) DataPlane() http.Handler {
 		}
 		w.Header().Set("Server", "nginx")
 		x := &exchange{Server: s, workers: workers, w: w, r: r, host: hostOf(r), proxy: proxy}
-		x.serve()
+		x.serve() //nolint:contextcheck // the exchange carries its request
 	})
 }
 

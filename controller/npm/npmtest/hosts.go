@@ -266,6 +266,9 @@ func (s *Server) updateHost(k hostKind, c *call) (answer, error) {
 	logged := maps.Clone(old)
 	maps.Copy(logged, b)
 	r := s.store.patch(k.table, id, b)
+	if r == nil { // deleted meanwhile (WriteWindow)
+		return answer{}, notFound(id)
+	}
 	s.audit(c.access.id, "updated", k.audit, id, s.store.tables[k.table].encode(logged))
 	if r.bool("enabled") { // a disabled one is not configured (FACTS 8)
 		meta, err := s.configure(k.table, r, true)
@@ -300,6 +303,9 @@ func (s *Server) enableHost(k hostKind, c *call) (answer, error) {
 	}
 	logged := r.with("enabled", 1)
 	r = s.store.patch(k.table, r.int("id"), row{"enabled": true})
+	if r == nil { // deleted meanwhile (WriteWindow)
+		return answer{}, notFound(c.id())
+	}
 	// Unlike a PUT it does not load the access list's items and clients (FACTS 9).
 	if _, err := s.configure(k.table, r, false); err != nil {
 		return answer{}, err

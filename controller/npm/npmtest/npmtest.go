@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -78,14 +79,13 @@ type Fault struct {
 
 // Server is one Nginx Proxy Manager. Its methods are safe for concurrent use.
 type Server struct {
-	opt     Options
-	old     bool // 2.13.7
-	bodies  *bodies
-	store   *store
-	nginx   *nginx
-	routes  []route
-	secret  []byte // signs tokens; survives Restart
-	started time.Time
+	opt    Options
+	old    bool // 2.13.7
+	bodies *bodies
+	store  *store
+	nginx  *nginx
+	routes []route
+	secret []byte // signs tokens; survives Restart
 
 	writing sync.Mutex // one write at a time, unless WriteWindow is set
 
@@ -118,7 +118,7 @@ func New(opt Options) *Server {
 		opt.UpstreamTimeout = 90 * time.Second
 	}
 	if opt.DataDir != "" {
-		for _, dir := range append(confDirs, "../logs") {
+		for _, dir := range slices.Concat(confDirs, []string{"../logs"}) {
 			if err := os.MkdirAll(filepath.Join(opt.DataDir, "nginx", dir), 0o755); err != nil {
 				panic(fmt.Errorf("npmtest: %w", err))
 			}
@@ -126,7 +126,7 @@ func New(opt Options) *Server {
 	}
 	s := &Server{
 		opt: opt, old: opt.Version == "2.13.7",
-		secret: []byte(rand.Text()), started: time.Now(),
+		secret:  []byte(rand.Text()),
 		secrets: map[int]string{}, perms: map[int]row{}, twoFA: map[int]*twoFactor{},
 		setting: row{
 			"id": "default-site", "name": "Default Site",

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -282,8 +283,7 @@ func expandText(v any) any {
 	switch x := v.(type) {
 	case string:
 		if m := longText.FindStringSubmatch(x); m != nil {
-			n := 0
-			fmt.Sscan(m[2], &n)
+			n, _ := strconv.Atoi(m[2])
 			return strings.TrimSuffix(m[1], "+ ") + strings.Repeat("x", n)
 		}
 	case []any:

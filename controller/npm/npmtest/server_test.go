@@ -266,7 +266,7 @@ func TestFault(t *testing.T) {
 			return r.Port
 		}
 		put := func(n int) (w *httptest.ResponseRecorder, dropped bool) {
-			defer func() { dropped = recover() == http.ErrAbortHandler }()
+			defer func() { dropped = aborted(recover()) }()
 			return p.do("PUT", "/api/nginx/proxy-hosts/1", fmt.Sprintf(`{"forward_port":%d}`, n)), false
 		}
 		for i, c := range []struct {

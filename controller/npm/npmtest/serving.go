@@ -72,10 +72,10 @@ func (s *Server) Close() {
 
 // Run starts the server and serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.Start(); err != nil {
+	if err := s.Start(); err != nil { //nolint:contextcheck // connections end with Close
 		return err
 	}
-	defer s.Close()
+	defer s.Close() //nolint:contextcheck // see above
 	<-ctx.Done()
 	return nil
 }

@@ -2,6 +2,7 @@ package npmtest_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -100,9 +101,15 @@ func (p *replay) get(url string) *httptest.ResponseRecorder { return p.request(p
 // dropped reports whether a handler breaks the connection.
 func (p *replay) dropped(h http.Handler, url string) (dropped bool) {
 	p.Helper()
-	defer func() { dropped = recover() == http.ErrAbortHandler }()
+	defer func() { dropped = aborted(recover()) }()
 	p.request(h, "GET", url, "")
 	return false
+}
+
+// aborted tells whether a handler panicked to break the connection.
+func aborted(recovered any) bool {
+	err, _ := recovered.(error)
+	return errors.Is(err, http.ErrAbortHandler)
 }
 
 func (p *replay) equal(e entry, got any) {

@@ -245,7 +245,6 @@ func (s *Server) loginAs(c *call) (answer, error) {
 	if err != nil {
 		return a, err
 	}
-	body := append(a.body[:len(a.body)-1], `,"user":`...)
-	a.body = append(append(body, s.userJSON(u, false)...), '}')
+	a.body = slices.Concat(a.body[:len(a.body)-1], []byte(`,"user":`), s.userJSON(u, false), []byte("}"))
 	return a, nil
 }

@@ -1,0 +1,63 @@
+package reconcile
+
+import (
+	"net/netip"
+
+	"github.com/no502/no502/api"
+	"github.com/no502/no502/reconcile/resolve"
+)
+
+// adminPort is where NPM's API answers, inside its container.
+const adminPort = 81
+
+// FindNPM tells the NPM client where NPM is.
+func (r *Reconciler) FindNPM() {
+	url := r.NPMURL
+	if url == "" {
+		r.snapshot(func(s *api.Snapshot) {
+			if at := npmAddr(s, resolve.Locate(s, r.Policy)); at.IsValid() {
+				url = "http://" + at.String()
+			}
+		})
+	}
+	if url != "" {
+		r.NPM.SetURL(url)
+	}
+}
+
+// npmAddr is NPM's address on a network that no502 is on too; outside Docker
+// any; and for who shares no network with it, the port that it publishes.
+func npmAddr(s *api.Snapshot, t resolve.Topology) netip.AddrPort {
+	if t.NPM == nil {
+		return netip.AddrPort{}
+	}
+	self := s.Engine.Container(s.Self)
+	for _, a := range append(t.SharedWith(t.NPM), t.NPM.Attachments...) {
+		if a.IPv4.IsValid() && reaches(self, a.NetworkID) {
+			return netip.AddrPortFrom(a.IPv4, adminPort)
+		}
+	}
+	if self == nil {
+		return netip.AddrPort{}
+	}
+	for _, p := range t.NPM.Published {
+		if p.Port.Number != adminPort || p.Port.Protocol != "tcp" || p.HostIP.IsLoopback() {
+			continue
+		}
+		for _, a := range self.Attachments {
+			if a.Gateway.Is4() {
+				return netip.AddrPortFrom(a.Gateway, p.HostPort)
+			}
+		}
+	}
+	return netip.AddrPort{}
+}
+
+// reaches: from the machine itself every network can be reached.
+func reaches(self *api.Container, network string) bool {
+	if self == nil || self.NetworkMode == "host" {
+		return true
+	}
+	_, on := self.Attachment(network)
+	return on
+}
