@@ -38,8 +38,9 @@ $(LINT):
 	mv .bin/golangci-lint $@
 
 .PHONY: bench
-bench: ## Measure the planner at 100, 1,000 and 10,000 proxy hosts
+bench: ## Measure at 100, 1,000 and 10,000 proxy hosts, and the memory
 	go test -run '^$$' -bench . -benchmem ./reconcile/plan/...
+	go test -run '^$$' -bench . -benchtime 3x ./cmd/no502
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for a while (FUZZTIME=10s)

@@ -23,6 +23,9 @@ type Source interface {
 	Run(ctx context.Context, notify func(api.Key)) error
 	// Refresh reads everything again: whole, or an error.
 	Refresh(ctx context.Context) error
+	// Waits reports that Run waits for the source. Run has said so, and reads
+	// everything as soon as that is possible.
+	Waits() bool
 }
 
 // Reconciler brings one key to its desired state.
@@ -111,7 +114,7 @@ func (c *controller) one(ctx context.Context, key api.Key) {
 		c.Log.Error(err, "could not reconcile, trying again later", "key", key.String(), "try", c.queue.NumRequeues(key)+1)
 		c.queue.AddRateLimited(key)
 	case res.Retry:
-		c.queue.AddRateLimited(key)
+		c.queue.AddWaiting(key)
 	default:
 		c.queue.Forget(key)
 	}
@@ -121,10 +124,12 @@ func (c *controller) one(ctx context.Context, key api.Key) {
 }
 
 // resync reads and looks at everything from time to time, in case something
-// went unnoticed. A source that cannot be read changes nothing.
+// went unnoticed. A source that cannot be read changes nothing; it is logged
+// once, however often it fails in a row.
 func (c *controller) resync(ctx context.Context) {
 	ticker := time.NewTicker(c.Resync)
 	defer ticker.Stop()
+	failing := map[string]bool{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -132,9 +137,14 @@ func (c *controller) resync(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for name, source := range c.Sources {
-			if err := source.Refresh(ctx); err != nil && ctx.Err() == nil {
+			if source.Waits() {
+				continue
+			}
+			err := source.Refresh(ctx)
+			if err != nil && ctx.Err() == nil && !failing[name] {
 				c.Log.Error(err, "could not read again, going on with what is known", "source", name)
 			}
+			failing[name] = err != nil
 		}
 		c.everything()
 	}

@@ -166,7 +166,7 @@ func (r *Reconciler) Plan(ctx context.Context) api.Plan {
 }
 
 // freshFor is how long after a container's start a closed port may still open.
-const freshFor = 10 * time.Second
+const freshFor = 20 * time.Second
 
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {

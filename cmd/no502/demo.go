@@ -21,7 +21,7 @@ func demoCommand() *cobra.Command {
 	var patience time.Duration
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Break a proxy host in every way that gives a 502, and watch no502 mend it",
+		Short: "Break proxy hosts in every way that gives a 502, and mend them",
 		Long: `demo makes an NPM with one broken proxy host for each cause of a 502, shows what
 a visitor gets, starts no502, and shows it again. Where a Docker Engine answers
 it uses real containers, whose image is made of this very program: nothing is
@@ -79,7 +79,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if _, err := d.lab.Run(ctx, d.lab.Controller("NO502_NETWORK="+d.lab.Name("no502"))); err != nil {
 		return err
 	}
-	mended := d.wait(ctx, time.Second, func(i int, a lab.Answer) bool { return a.Status == 200 || d.cases[i].Person != nil })
+	mended := d.wait(ctx, time.Second, func(i int, a lab.Answer) bool { return a.Status == 200 || d.cases[i].Stopped })
 	d.people(ctx)
 	mended = d.wait(ctx, time.Second, func(_ int, a lab.Answer) bool { return a.Status == 200 }) && mended
 	d.after(ctx, time.Since(start))
@@ -103,12 +103,8 @@ func (d *demo) prepare(ctx context.Context) error {
 	d.cases = lab.Cases()
 	for i, c := range d.cases {
 		fmt.Fprintf(d.say, "breaking host %d of %d: %s\n", i+1, len(d.cases), c.Cause)
-		h, err := c.Prepare(ctx, d.lab)
+		h, err := d.lab.Break(ctx, c)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.Cause, err)
-		}
-		h.DomainNames = []string{c.Domain}
-		if h, err = d.lab.AddHost(ctx, h); err != nil {
 			return fmt.Errorf("%s: %w", c.Cause, err)
 		}
 		d.hosts = append(d.hosts, h)
@@ -156,11 +152,12 @@ func (d *demo) get(ctx context.Context, domain string, each time.Duration) lab.A
 // people do what no502 cannot do, having read what it says.
 func (d *demo) people(ctx context.Context) {
 	for i, c := range d.cases {
-		if c.Person == nil || d.got[i].Status == 200 {
+		if !c.Stopped || d.got[i].Status == 200 {
 			continue
 		}
-		fmt.Fprintf(d.say, "%s is left for a person: %s\n", c.Domain, c.PersonSays)
-		if err := c.Person(ctx, d.lab); err != nil {
+		name := d.lab.Name(c.Backend.Name)
+		fmt.Fprintf(d.say, "%s is left for a person: docker start %s\n", c.Domain, name)
+		if err := d.lab.Start(ctx, name); err != nil {
 			fmt.Fprintln(d.say, err)
 		}
 	}

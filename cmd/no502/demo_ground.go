@@ -121,9 +121,13 @@ func embeddedRun(ctx context.Context, e *dockerdtest.Engine, box *dockerdtest.Bo
 
 // programs are what runs in the demo's containers beside no502 itself.
 var programs = map[string]func(context.Context, *lab.Process) error{
-	"backend": lab.Backend,
-	"npm":     lab.NPM,
-	"dial":    lab.Dial,
+	"backend":   lab.Backend,
+	"npm":       lab.NPM,
+	"dial":      lab.Dial,
+	"person":    lab.Person,
+	"visitor":   lab.Visitor,
+	"guard":     lab.Guard,
+	"addresses": lab.Addresses,
 }
 
 func programCommands() []*cobra.Command {
@@ -193,6 +197,6 @@ func (g *ground) stay(ctx context.Context, d *demo) {
 		<-ctx.Done()
 		return
 	}
-	fmt.Fprintf(d.say, "\neverything runs on. To look: docker logs -f %s\nTo clear away: docker rm -f $(docker ps -aq --filter label=no502.stage=%s)\n",
+	fmt.Fprintf(d.say, "\neverything runs on. To look: docker logs -f %s\nTo clear away: docker rm -f $(docker ps -aq --filter label=no502-stage=%s)\n",
 		d.lab.Name("no502"), demoName)
 }

@@ -16,8 +16,9 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(exitCode(root().ExecuteContext(ctx)))
+	code := exitCode(root().ExecuteContext(ctx))
+	stop()
+	os.Exit(code)
 }
 
 // status is an exit code that needs no words.

@@ -67,7 +67,9 @@ func lookOnce(ctx context.Context, s settings, at place, say io.Writer) (api.Pla
 	for {
 		p.reconciler.FindNPM()
 		if p.engine.View(func(*api.Engine) {}) && p.npm.View(func(*api.NPM) {}) {
-			return p.reconciler.Plan(ctx), nil
+			made := p.reconciler.Plan(ctx)
+			report.Sort(made.Verdicts)
+			return made, nil
 		}
 		select {
 		case <-news:

@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -137,13 +137,19 @@ func (p *parts) serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		MaxHeaderBytes: 16 << 10,
 	}
-	stop := context.AfterFunc(ctx, func() {
-		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		_ = server.Shutdown(soon) // what is still open then is cut
-	})
-	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if server.Shutdown(soon) != nil {
+		_ = server.Close() // what is still open is cut
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -166,15 +172,15 @@ func (p *parts) ready() (bool, string) {
 func healthcheckCommand() *cobra.Command {
 	return command(&cobra.Command{
 		Use:   "healthcheck",
-		Short: "Ask a running no502 whether it is ready (for the image's HEALTHCHECK)",
+		Short: "Ask a running no502 whether it is ready (for HEALTHCHECK)",
 	}, func(cmd *cobra.Command, s settings) error {
 		client := http.Client{Timeout: 5 * time.Second}
-		answer, err := client.Get("http://" + netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.statusPort()).String() + "/readyz")
+		answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", s.statusPort()))
 		if err != nil {
-			return err
+			return fmt.Errorf("nobody answers on the status port: %w", err)
 		}
 		defer answer.Body.Close()
-		if _, err := fmt.Fprintln(cmd.OutOrStdout(), answer.Status); err != nil {
+		if _, err := io.Copy(cmd.OutOrStdout(), io.LimitReader(answer.Body, 4<<10)); err != nil {
 			return err
 		}
 		if answer.StatusCode != http.StatusOK {

@@ -83,7 +83,7 @@ func command(cmd *cobra.Command, run func(*cobra.Command, settings) error) *cobr
 // fromEnvironment sets the flags that were not given from NO502_… variables.
 func fromEnvironment(f *pflag.FlagSet, lookup func(string) (string, bool)) (err error) {
 	f.VisitAll(func(flag *pflag.Flag) {
-		name := "NO502_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		name := twin(flag.Name)
 		value, ok := lookup(name)
 		if !ok || value == "" || flag.Changed || err != nil {
 			return
@@ -93,6 +93,11 @@ func fromEnvironment(f *pflag.FlagSet, lookup func(string) (string, bool)) (err 
 		}
 	})
 	return err
+}
+
+// twin is the environment variable of a flag.
+func twin(flag string) string {
+	return "NO502_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 func (s *settings) check() error {
@@ -106,17 +111,17 @@ func (s *settings) check() error {
 		{"log-format", s.logFormat, []string{"text", "json"}},
 	} {
 		if !slices.Contains(c.allowed, c.value) {
-			return fmt.Errorf("--%s=%q is not allowed: use one of %s", c.name, c.value, strings.Join(c.allowed, ", "))
+			return fmt.Errorf("--%s (%s): %q is not allowed: use one of %s", c.name, twin(c.name), c.value, strings.Join(c.allowed, ", "))
 		}
 	}
 	if s.poll < time.Second || s.resync < time.Second {
-		return fmt.Errorf("--poll=%s and --resync=%s: a second is the least", s.poll, s.resync)
+		return fmt.Errorf("--poll (%s) is %s and --resync (%s) is %s: a second is the least", twin("poll"), s.poll, twin("resync"), s.resync)
 	}
 	if s.npmPassword != "" && s.npmPasswordFile != "" {
-		return fmt.Errorf("both --npm-password and --npm-password-file are set: use one")
+		return fmt.Errorf("both NPM's password and a file with it are given (NO502_NPM_PASSWORD, NO502_NPM_PASSWORD_FILE): use one")
 	}
 	if s.statusPort() == 0 {
-		return fmt.Errorf("--listen=%q is not an address with a port, such as :8502", s.listen)
+		return fmt.Errorf("--listen (%s): %q is not an address with a port, such as :8502", twin("listen"), s.listen)
 	}
 	_, err := s.policy()
 	return err
@@ -137,7 +142,7 @@ func (s *settings) policy() (api.Policy, error) {
 	for _, text := range s.hostAddresses {
 		addr, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil {
-			return p, fmt.Errorf("--host-addresses: %q is not an IP address", text)
+			return p, fmt.Errorf("--host-addresses (%s): %q is not an IP address", twin("host-addresses"), text)
 		}
 		p.MachineAddrs = append(p.MachineAddrs, addr.Unmap())
 	}

@@ -70,7 +70,9 @@ func gateway(pool network.IPAMConfig, prefix netip.Prefix) netip.Addr {
 	}
 	reserved := map[netip.Addr]bool{prefix.Addr(): true}
 	for _, aux := range pool.AuxAddress {
-		reserved[parseAddr(aux)] = true
+		if taken := parseAddr(aux); taken.IsValid() {
+			reserved[taken] = true
+		}
 	}
 	for reserved[addr] {
 		addr = addr.Next()

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/client"
@@ -51,6 +52,8 @@ type Engine struct {
 	cache  cache
 	agenda agenda
 	own    ownEvents
+	// followed: Run has a complete list, and its events.
+	followed atomic.Bool
 }
 
 // Open prepares an Engine; nothing is sent yet.
@@ -87,6 +90,10 @@ func (e *Engine) Host() string { return e.docker.DaemonHost() }
 // be kept, though its containers and networks may. Before the first complete
 // list it returns false and f is not called.
 func (e *Engine) View(f func(*api.Engine)) (synced bool) { return e.cache.view(f) }
+
+// Waits reports that Run waits for the Engine. It has said so, and lists
+// everything as soon as the Engine answers.
+func (e *Engine) Waits() bool { return !e.followed.Load() }
 
 // errNotListed is the answer to questions that need a complete list first.
 var errNotListed = errors.New("the Docker Engine's containers are not listed yet")

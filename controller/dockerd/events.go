@@ -73,7 +73,7 @@ func (e *Engine) subscribe(ctx context.Context) (*stream, error) {
 // close ends the stream and waits for the client's goroutine.
 func (s *stream) close() {
 	s.cancel()
-	for range s.errs { //nolint:revive // closed by the client when it is done
+	for range s.errs { // the client closes it when it is done
 	}
 }
 

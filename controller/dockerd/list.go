@@ -16,12 +16,18 @@ import (
 // inspections is how many containers are inspected at a time.
 const inspections = 4
 
+// errNoList: an empty list is "[]"; null comes from something broken.
+var errNoList = errors.New("the answer is null, not a list")
+
 // Refresh lists everything again. After an error the cache is as it was.
 func (e *Engine) Refresh(ctx context.Context) error {
 	l := listing{began: e.cache.begin(), inspected: map[string]uint64{}}
 	var rows []container.Summary
 	err := e.call(ctx, "list the Docker Engine's containers", func(ctx context.Context) (err error) {
 		rows, err = e.docker.ContainerList(ctx, container.ListOptions{All: true})
+		if err == nil && rows == nil {
+			return errNoList
+		}
 		return err
 	})
 	if err != nil {
@@ -30,6 +36,9 @@ func (e *Engine) Refresh(ctx context.Context) error {
 	// Networks after containers, so that the networks named there are known.
 	err = e.call(ctx, "list the Docker Engine's networks", func(ctx context.Context) error {
 		all, err := e.docker.NetworkList(ctx, network.ListOptions{})
+		if err == nil && all == nil {
+			return errNoList
+		}
 		for _, n := range all {
 			l.networks = append(l.networks, fromNetwork(n))
 		}

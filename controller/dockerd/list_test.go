@@ -176,3 +176,34 @@ func TestRemovedBeforeTheFirstList(t *testing.T) {
 		}
 	})
 }
+
+func TestDescribe(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.opts.Describe = func(c *api.Container) { c.Role = c.Labels["role"] }
+		row := r.running("row", map[string]string{"role": "proxy"})
+		whole := r.running("whole", map[string]string{"role": "backend", enabled: "true"})
+		r.must(r.Refresh(t.Context()))
+		for id, want := range map[string]string{row: "proxy", whole: "backend"} {
+			if got := r.get(id).Role; got != want {
+				t.Errorf("role %q, want %q", got, want)
+			}
+		}
+		r.must(r.Look(t.Context(), row))
+		if got := r.get(row).Role; got != "proxy" {
+			t.Errorf("looked at, role %q", got)
+		}
+	})
+}
+
+// A container may be described before its network is: it has only its name.
+func TestNetworkKnownLater(t *testing.T) {
+	now := api.NewEngine([]*api.Container{{ID: "c", Attachments: []api.Attachment{{Network: "n"}, {Network: "m"}}}}, nil)
+	before := now.Container("c")
+	setNetwork(now, &api.Network{ID: "1", Name: "n"})
+	if a := now.Container("c").Attachments; a[0].NetworkID != "1" || a[1].NetworkID != "" {
+		t.Errorf("attachments %+v", a)
+	}
+	if before.Attachments[0].NetworkID != "" {
+		t.Error("a container that others may hold was changed")
+	}
+}

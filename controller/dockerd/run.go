@@ -32,8 +32,10 @@ func (e *Engine) Run(ctx context.Context, notify func(api.Key)) error {
 		var since time.Time
 		err := e.follow(ctx, notify, func() {
 			since = time.Now()
+			e.followed.Store(true)
 			outage.over()
 		})
+		e.followed.Store(false)
 		switch {
 		case ctx.Err() != nil:
 			return nil

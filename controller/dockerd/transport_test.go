@@ -2,6 +2,8 @@ package dockerd
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net/http"
@@ -178,5 +180,39 @@ func TestOpen(t *testing.T) {
 	t.Setenv("DOCKER_CERT_PATH", t.TempDir())
 	if _, err := Open(Options{}); err == nil {
 		t.Error("no error without certificates")
+	}
+}
+
+// With certificates the Engine is spoken to by TLS.
+func TestTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, "[]")
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]pem.Block{
+		"ca.pem":   {Type: "CERTIFICATE", Bytes: server.Certificate().Raw},
+		"cert.pem": {Type: "CERTIFICATE", Bytes: server.Certificate().Raw},
+		"key.pem":  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("DOCKER_CERT_PATH", dir)
+	t.Setenv("DOCKER_TLS_VERIFY", "1")
+	engine, err := Open(Options{Host: strings.Replace(server.URL, "https://", "tcp://", 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	if err := engine.refresh(); err != nil {
+		t.Error(err)
 	}
 }

@@ -17,7 +17,7 @@ var (
 	ErrNotSetUp = errors.New("NPM is not set up yet: open its admin page and make the first user")
 	// ErrStale: somebody edited the host since the caller's plan was made. The
 	// cache holds the host as it is now; plan again.
-	ErrStale = errors.New("edited meanwhile")
+	ErrStale = api.ErrStale
 	// ErrGone: the host was deleted, or is hidden from no502's user. It is
 	// also an ErrStale.
 	ErrGone error = stale("deleted meanwhile")

@@ -177,6 +177,10 @@ func (c *Client) State() State {
 	return c.state
 }
 
+// Waits reports that Run waits for NPM. It has said so, and lists everything
+// as soon as NPM answers.
+func (c *Client) Waits() bool { return !c.State().Connected }
+
 func (c *Client) at() *site {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -185,8 +185,8 @@ func TestPatchRefused(t *testing.T) {
 		}
 		b.calls()
 		err := b.Patch(t.Context(), 1, was(1), web, "web")
-		eq(t, "error", err, error(errors.New("writing proxy host 1: PUT /nginx/proxy-hosts/1: "+
-			"NPM answered 400 Bad Request: data/forward_port must be >= 1")))
+		eq(t, "error", err, errors.New("writing proxy host 1: PUT /nginx/proxy-hosts/1: "+
+			"NPM answered 400 Bad Request: data/forward_port must be >= 1"))
 		eq(t, "calls", b.calls(), []string{"GET /nginx/proxy-hosts/1 200", "PUT /nginx/proxy-hosts/1 400"})
 	})
 }

@@ -214,15 +214,18 @@ func (r *runner) report(err error) {
 	state := r.state
 	r.mu.Unlock()
 	kind := kindOf(err)
+	if r.since.IsZero() {
+		r.since = r.looked
+	}
 	switch {
 	case err == nil && (r.waiting != "" || r.site != r.reported):
 		r.log.Info("connected to NPM", "url", state.URL, "version", state.Version,
-			"watching", state.Watching, "after", r.looked.Sub(r.since).Round(time.Millisecond))
+			"watching", state.Watching, "after", r.looked.Sub(r.since).Round(time.Millisecond).String())
 		r.reported = r.site
 	case err != nil && r.waiting != kind:
 		r.log.Info("waiting for NPM", "url", state.URL, "for", kind, "reason", err.Error())
 	}
-	if err == nil || r.since.IsZero() {
+	if err == nil {
 		r.since = r.looked
 	}
 	r.waiting = kind

@@ -87,7 +87,7 @@ func (c *Client) mend(ctx context.Context) {
 				mark = h.Mark()
 			}
 		})
-		err := error(ErrStale)
+		var err error = ErrStale
 		if mark != api.MarkOff {
 			err = c.Resave(ctx, id)
 		}

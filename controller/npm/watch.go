@@ -48,13 +48,22 @@ func (w *watch) check() bool {
 	case err != nil:
 		w.close()
 		if !w.told {
-			w.log.Info("NPM's files cannot be watched; polling alone", "directory", w.dirs[0], "error", err.Error())
+			w.log.V(w.level()).Info("NPM's files cannot be watched; polling alone", "directory", w.dirs[0], "error", err.Error())
 		}
 		w.told = true
 	case w.held != nil:
 		w.told = false
 	}
 	return w.held != nil
+}
+
+// level of what is said of a watch that fails: that NPM's data directory is not
+// mounted at all is what most people want.
+func (w *watch) level() int {
+	if _, err := os.Stat(w.dirs[len(w.dirs)-1]); errors.Is(err, fs.ErrNotExist) {
+		return 1
+	}
+	return 0
 }
 
 // arm begins with a new watcher: the old one may hold, under the same name, a

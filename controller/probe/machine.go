@@ -4,11 +4,9 @@ import (
 	"context"
 	"net/netip"
 	"time"
-)
 
-// NonceHeader is the header in which /healthz of no502's status server tells
-// which process answers.
-const NonceHeader = "No502-Nonce"
+	"github.com/no502/no502/api"
+)
 
 const (
 	// addrFor: addresses of a machine change, but seldom.
@@ -44,7 +42,7 @@ func (p *Prober) answersAt(ctx context.Context, at netip.AddrPort) bool {
 		return false
 	}
 	reply, err := p.get(ctx, conn, at.String(), "/healthz")
-	return err == nil && reply.header.Get(NonceHeader) == p.opts.Nonce
+	return err == nil && reply.header.Get(api.NonceHeader) == p.opts.Nonce
 }
 
 // localAddrs are the machine's addresses; nil where they are not known.

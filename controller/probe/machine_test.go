@@ -38,7 +38,7 @@ func TestTheOwnStatusPortProvesAnAddress(t *testing.T) {
 	var path string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path = r.URL.Path
-		w.Header().Set(NonceHeader, "the nonce")
+		w.Header().Set(api.NonceHeader, "the nonce")
 		w.WriteHeader(http.StatusServiceUnavailable) // unhealthy, but itself
 	}))
 	defer s.Close()

@@ -39,7 +39,7 @@ type Options struct {
 	// container on Linux, elsewhere a read-only mount of it. Empty or absent:
 	// sockets and addresses of the machine are not known.
 	Proc string
-	// Nonce is what this process's own /healthz says in the header NonceHeader.
+	// Nonce is what this process's own /healthz says in the header api.NonceHeader.
 	// Empty: no address can be proven by asking it.
 	Nonce string
 	// PublishedPort returns the machine's port that leads to this process's

@@ -13,19 +13,31 @@ import (
 	"github.com/no502/no502/api"
 )
 
-// Queue of keys.
-type Queue = workqueue.TypedRateLimitingInterface[api.Key]
-
 // The pauses between retries of one key: the first is short, since most
-// waiting is for an app that is just starting.
+// waiting is for an app that is just starting. What fails is left alone for
+// longer and longer; what is only waited for is looked at again soon.
 const (
-	FirstPause = 250 * time.Millisecond
-	LastPause  = 30 * time.Second
+	FirstPause  = 250 * time.Millisecond
+	LastPause   = 5 * time.Minute
+	LongestWait = 10 * time.Second
 )
+
+// Queue of keys.
+type Queue struct {
+	workqueue.TypedRateLimitingInterface[api.Key]
+	limiter *limiter
+}
 
 // New returns an empty Queue.
 func New() Queue {
-	return workqueue.NewTypedRateLimitingQueue[api.Key](&limiter{backoffs: map[api.Key]*retries{}})
+	l := &limiter{backoffs: map[api.Key]*retries{}}
+	return Queue{workqueue.NewTypedRateLimitingQueue[api.Key](l), l}
+}
+
+// AddWaiting adds a key after a pause that grows like that of AddRateLimited,
+// but not beyond LongestWait.
+func (q Queue) AddWaiting(key api.Key) {
+	q.AddAfter(key, min(q.limiter.When(key), LongestWait))
 }
 
 // limiter gives each key an exponential backoff of its own.

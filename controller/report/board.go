@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -67,7 +68,7 @@ func (b *Board) Forget(key api.Key) {
 	delete(b.verdicts, key)
 }
 
-// Verdicts returns all verdicts, by kind and name.
+// Verdicts returns all verdicts, as Sort has them.
 func (b *Board) Verdicts() []api.Verdict {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,10 +76,17 @@ func (b *Board) Verdicts() []api.Verdict {
 	for _, v := range b.verdicts {
 		all = append(all, v)
 	}
-	slices.SortFunc(all, func(x, y api.Verdict) int {
-		return strings.Compare(string(x.Key.Kind)+x.Name+x.Key.ID, string(y.Key.Kind)+y.Name+y.Key.ID)
-	})
+	Sort(all)
 	return all
+}
+
+// Sort puts verdicts in the order in which people see them: by kind and name,
+// which unlike IDs outlive a recreate.
+func Sort(verdicts []api.Verdict) {
+	slices.SortFunc(verdicts, func(x, y api.Verdict) int {
+		return cmp.Or(strings.Compare(string(x.Key.Kind), string(y.Key.Kind)),
+			strings.Compare(x.Name, y.Name), strings.Compare(x.Key.ID, y.Key.ID))
+	})
 }
 
 func good(v api.Verdict) bool { return v.Ready.Status == api.True && v.InSync.Status == api.True }

@@ -7,10 +7,6 @@ import (
 	"github.com/no502/no502/api"
 )
 
-// NonceHeader carries the process's nonce, by which no502 recognises itself
-// behind an address of which it wants to know whether it is this machine's.
-const NonceHeader = "No502-Nonce"
-
 // Readiness says whether no502 can do its work, and if not what it waits for.
 type Readiness func() (ready bool, waitsFor string)
 
@@ -19,7 +15,7 @@ type Readiness func() (ready bool, waitsFor string)
 func (b *Board) Handler(nonce string, ready Readiness) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set(NonceHeader, nonce)
+		w.Header().Set(api.NonceHeader, nonce)
 		answer(w, http.StatusOK, map[string]any{"alive": true})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {

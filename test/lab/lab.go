@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -27,6 +26,15 @@ type Lab struct {
 	Prefix string // of the names of its containers and networks
 	Image  string // of everything but a real NPM
 	NPM    string // NPM's image
+	// Data is where the embedded NPM keeps its database in its container; empty:
+	// a restart forgets it.
+	Data string
+	// Labels is the prefix of the labels to which this lab's no502 listens, so
+	// that another one on the same Engine does not; empty: "no502".
+	Labels string
+	// Net is an existing network on which NPM is started; empty: that of its
+	// own Compose project, made for it.
+	Net string
 
 	visitor *http.Client
 	token   string
@@ -35,53 +43,67 @@ type Lab struct {
 // Name is a name on this stage.
 func (l *Lab) Name(name string) string { return l.Prefix + name }
 
-// Raise puts NPM on the stage: alone on its Compose project's network, as most
-// people have it, with a visitor beside it.
+// Label is a label's key in this lab: "no502.enable" under the lab's prefix.
+func (l *Lab) Label(key string) string {
+	if rest, ok := strings.CutPrefix(key, "no502."); ok && l.Labels != "" {
+		return l.Labels + "." + rest
+	}
+	return key
+}
+
+// Home is the network on which NPM is started.
+func (l *Lab) Home() string {
+	if l.Net != "" {
+		return l.Net
+	}
+	return l.Name("npm") + "_default"
+}
+
+// Raise puts NPM on the stage, and a visitor beside it: alone on its Compose
+// project's network, as most people have it, or on a network of their choice.
 func (l *Lab) Raise(ctx context.Context) error {
-	project := l.Name("npm")
-	network := project + "_default"
-	if err := l.Network(ctx, network, "", map[string]string{
-		api.ComposeProject: project, api.ComposeNetwork: "default",
-	}); err != nil {
+	if l.Net == "" {
+		if err := l.Network(ctx, l.Home(), "", map[string]string{
+			api.ComposeProject: l.Name("npm"), api.ComposeNetwork: "default",
+		}); err != nil {
+			return err
+		}
+	}
+	visitor := stage.Container{Name: l.Name("visitor"), Image: l.Image, Network: l.Home(), Cmd: []string{"demo", "visitor"}}
+	if _, err := l.Run(ctx, visitor); err != nil {
 		return err
 	}
+	l.Enter()
+	return l.RunNPM(ctx)
+}
+
+// RunNPM makes NPM's container, with an empty database, and waits for it.
+func (l *Lab) RunNPM(ctx context.Context) error {
 	npm := stage.Container{
-		Name: project, Image: l.NPM, Network: network, Publish: []string{"80", "81"},
+		Name: l.Name("npm"), Image: l.NPM, Network: l.Home(), Publish: []string{"80", "81"},
 		Env: []string{"INITIAL_ADMIN_EMAIL=" + Email, "INITIAL_ADMIN_PASSWORD=" + Password},
 		Labels: map[string]string{
-			api.ComposeProject: project, api.ComposeService: "npm", api.ComposeNumber: "1", "no502.role": api.RoleProxy,
+			api.ComposeProject: l.Name("npm"), api.ComposeService: "npm", api.ComposeNumber: "1",
+			l.Label("no502.role"): api.RoleProxy,
 		},
 	}
 	if l.NPM == l.Image {
 		npm.Cmd = []string{"demo", "npm"}
+		npm.Env = append(npm.Env, "DATA_DIR="+l.Data)
 	}
-	visitor := stage.Container{Name: l.Name("visitor"), Image: l.Image, Network: network, Cmd: []string{"demo", "backend"}}
-	for _, c := range []stage.Container{npm, visitor} {
-		if _, err := l.Run(ctx, c); err != nil {
-			return err
-		}
+	if _, err := l.Run(ctx, npm); err != nil {
+		return err
 	}
-	l.Enter()
+	l.token = ""
 	return l.login(ctx)
 }
 
-// Enter makes the visitor's way to NPM: from inside its container.
-func (l *Lab) Enter() {
-	dial := l.Dialer(l.Name("visitor"))
-	l.visitor = &http.Client{
-		Timeout:       15 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				_, port, err := net.SplitHostPort(addr)
-				if err != nil {
-					return nil, err
-				}
-				return dial(ctx, network, net.JoinHostPort(l.Name("npm"), port))
-			},
-		},
+// RestartNPM restarts NPM's container, and waits for it.
+func (l *Lab) RestartNPM(ctx context.Context) error {
+	if err := l.Restart(ctx, l.Name("npm")); err != nil {
+		return err
 	}
+	return l.login(ctx)
 }
 
 // login waits for NPM, which takes seconds to start.
@@ -112,14 +134,14 @@ func (l *Lab) API(ctx context.Context, method, path string, body, answer any) er
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://npm:81/api"+path, bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, method, "http://npm/api"+path, bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
 	if req.Header.Set("Content-Type", "application/json"); l.token != "" {
 		req.Header.Set("Authorization", "Bearer "+l.token)
 	}
-	res, err := l.visitor.Do(req)
+	res, err := l.ask(req, l.Name("npm")+":81")
 	if err != nil {
 		return err
 	}
@@ -204,7 +226,7 @@ func (l *Lab) Get(ctx context.Context, domain string) Answer {
 	if err != nil {
 		return Answer{Body: err.Error()}
 	}
-	res, err := l.visitor.Do(req)
+	res, err := l.ask(req, l.Name("npm")+":80")
 	if err != nil {
 		return Answer{Body: err.Error()}
 	}
@@ -223,11 +245,11 @@ func (l *Lab) Controller(env ...string) stage.Container {
 		socket = path
 	}
 	return stage.Container{
-		Name: l.Name("no502"), Image: l.Image, Cmd: []string{"run"}, Network: l.Name("npm") + "_default",
+		Name: l.Name("no502"), Image: l.Image, Cmd: []string{"run"}, Network: l.Home(),
 		User:  "0",
 		Binds: []string{socket + ":/var/run/docker.sock", "/proc:/host/proc:ro"},
 		Env: append([]string{
-			"NO502_NPM_EMAIL=" + Email, "NO502_NPM_PASSWORD=" + Password,
+			"NO502_LABEL_PREFIX=" + l.Labels, "NO502_NPM_EMAIL=" + Email, "NO502_NPM_PASSWORD=" + Password,
 			"NO502_NPM_CONTAINER=" + l.Name("npm"), "NO502_POLL=1s",
 		}, env...),
 	}

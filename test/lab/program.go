@@ -18,9 +18,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/no502/no502/controller/npm/npmtest"
@@ -63,6 +66,8 @@ func This(args []string) *Process {
 //	8443/tls         TLS with a certificate of its own making
 //	127.0.0.1:80/http  on one address only
 //	delay=5s         begins to listen only then
+//	wait             begins to listen at the signal SIGHUP
+//	eat=64           takes so many megabytes of memory
 //	exit=1           exits with that code instead of serving
 func Backend(ctx context.Context, p *Process) error {
 	var wg sync.WaitGroup
@@ -70,20 +75,10 @@ func Backend(ctx context.Context, p *Process) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for _, arg := range p.Args {
-		if d, ok := strings.CutPrefix(arg, "delay="); ok {
-			pause, err := time.ParseDuration(d)
-			if err != nil {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
+		if ok, err := prelude(ctx, arg); err != nil {
+			return err
+		} else if ok {
 			continue
-		}
-		if code, ok := strings.CutPrefix(arg, "exit="); ok {
-			n, _ := strconv.Atoi(code)
-			return ExitCode(n)
 		}
 		addr, speaks, ok := strings.Cut(arg, "/")
 		if !ok || speaks != "http" && speaks != "tls" {
@@ -112,6 +107,46 @@ func Backend(ctx context.Context, p *Process) error {
 		return err
 	}
 	return nil
+}
+
+// prelude does what an argument says that is no address; false if it is one.
+func prelude(ctx context.Context, arg string) (bool, error) {
+	word, value, _ := strings.Cut(arg, "=")
+	switch word {
+	case "delay":
+		pause, err := time.ParseDuration(value)
+		if err != nil {
+			return false, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	case "wait":
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGHUP)
+		defer signal.Stop(signals)
+		select {
+		case <-ctx.Done():
+		case <-signals:
+		}
+	case "eat":
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return false, err
+		}
+		food := make([]byte, n<<20)
+		for i := range food {
+			food[i] = byte(i) // a page counts once it is written to
+		}
+		runtime.KeepAlive(food)
+	case "exit":
+		n, _ := strconv.Atoi(value)
+		return false, ExitCode(n)
+	default:
+		return false, nil
+	}
+	return true, nil
 }
 
 func (p *Process) name() string {
@@ -158,17 +193,7 @@ func Dial(ctx context.Context, p *Process) error {
 	if len(p.Args) != 1 {
 		return fmt.Errorf("dial: want one address")
 	}
-	host, port, err := net.SplitHostPort(p.Args[0])
-	if err != nil {
-		return err
-	}
-	addrs := []string{host}
-	if net.ParseIP(host) == nil {
-		if addrs, err = p.Network.LookupHost(ctx, host); err != nil {
-			return err
-		}
-	}
-	conn, err := p.Network.DialContext(ctx, "tcp", net.JoinHostPort(addrs[0], port))
+	conn, err := p.dial(ctx, p.Args[0])
 	if err != nil {
 		return err
 	}

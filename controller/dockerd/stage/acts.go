@@ -1,15 +1,20 @@
 package stage
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strconv"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/pkg/stdcopy"
+	"github.com/docker/go-connections/nat"
 )
 
 // What follows are the things people do with docker on the command line. A
@@ -24,6 +29,12 @@ func (s *Stage) Start(ctx context.Context, name string) error {
 func (s *Stage) Stop(ctx context.Context, name string) error {
 	now := 0
 	return s.docker.ContainerStop(ctx, name, container.StopOptions{Timeout: &now})
+}
+
+// Restart stops a container at once and starts it.
+func (s *Stage) Restart(ctx context.Context, name string) error {
+	now := 0
+	return s.docker.ContainerRestart(ctx, name, container.StopOptions{Timeout: &now})
 }
 
 // Kill sends a signal to a container's first process.
@@ -84,6 +95,60 @@ func (s *Stage) Networks(ctx context.Context, name string) (names []string, err 
 		names = append(names, n)
 	}
 	return names, nil
+}
+
+// Published is the machine's port that leads to a container's TCP port.
+func (s *Stage) Published(ctx context.Context, name, port string) (int, error) {
+	c, err := s.docker.ContainerInspect(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range c.NetworkSettings.Ports[nat.Port(port+"/tcp")] {
+		return strconv.Atoi(b.HostPort)
+	}
+	return 0, fmt.Errorf("%s does not publish port %s", name, port)
+}
+
+// State is a container's state in the Engine's words.
+func (s *Stage) State(ctx context.Context, name string) (*container.State, error) {
+	c, err := s.docker.ContainerInspect(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return c.State, nil
+}
+
+// Put writes a file into a container.
+func (s *Stage) Put(ctx context.Context, name, path, text string) error {
+	var file bytes.Buffer
+	t := tar.NewWriter(&file)
+	err := t.WriteHeader(&tar.Header{Name: strings.TrimPrefix(path, "/"), Mode: 0o644, Size: int64(len(text))})
+	if err == nil {
+		_, err = io.WriteString(t, text)
+	}
+	if err := errors.Join(err, t.Close()); err != nil {
+		return err
+	}
+	return s.docker.CopyToContainer(ctx, name, "/", &file, container.CopyToContainerOptions{})
+}
+
+// Exec runs a command in a container to its end.
+func (s *Stage) Exec(ctx context.Context, name string, cmd ...string) (code int, output string, err error) {
+	made, err := s.docker.ContainerExecCreate(ctx, name, container.ExecOptions{Cmd: cmd, AttachStdout: true, AttachStderr: true})
+	if err != nil {
+		return 0, "", err
+	}
+	stream, err := s.docker.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{})
+	if err != nil {
+		return 0, "", err
+	}
+	defer stream.Close()
+	var text bytes.Buffer
+	if _, err := stdcopy.StdCopy(&text, &text, stream.Reader); err != nil {
+		return 0, "", err
+	}
+	done, err := s.docker.ContainerExecInspect(ctx, made.ID)
+	return done.ExitCode, text.String(), err
 }
 
 // Gateway is the machine's address on a network.

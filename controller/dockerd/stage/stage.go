@@ -22,8 +22,9 @@ import (
 	"github.com/docker/go-connections/nat"
 )
 
-// label marks what belongs to a stage, so that it can be struck.
-const label = "no502.stage"
+// label marks what belongs to a stage, so that it can be struck. It is not under
+// no502's prefix: there every label must mean something to no502.
+const label = "no502-stage"
 
 // Stage is a set of containers and networks on an Engine.
 type Stage struct {
@@ -84,8 +85,19 @@ func (s *Stage) LocalImage(ctx context.Context, repository string) string {
 // Binary is where an imported image keeps its one file.
 const Binary = "/no502"
 
-// Import makes an image that holds nothing but one static binary.
+// RemoveImage removes an image from the local store.
+func (s *Stage) RemoveImage(ctx context.Context, ref string) error {
+	_, err := s.docker.ImageRemove(ctx, ref, image.RemoveOptions{})
+	return err
+}
+
+// Import makes an image that holds nothing but one static binary, in place of
+// the one that had the name before.
 func (s *Stage) Import(ctx context.Context, ref, path string) error {
+	if s.HasImage(ctx, ref) {
+		// One that containers use stays, without a name.
+		_ = s.RemoveImage(ctx, ref)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err
