@@ -5,3 +5,7 @@ import "errors"
 // ErrStale marks a change that was not made, because what it was planned for
 // is no longer so. What is so is known by now: plan again.
 var ErrStale = errors.New("edited meanwhile")
+
+// ErrSubnetTaken is a subnet that overlaps one that the machine has already:
+// try another.
+var ErrSubnetTaken = errors.New("the subnet overlaps another network's")

@@ -20,10 +20,12 @@ type Wants struct {
 	Probes []Target
 	// Addresses of which it matters whether they are this machine's.
 	Addresses []netip.Addr
+	// Attached: no502 must first be on the network where it is to look.
+	Attached bool
 }
 
 // Empty reports whether nothing more is to be observed.
-func (w Wants) Empty() bool { return len(w.Probes) == 0 && len(w.Addresses) == 0 }
+func (w Wants) Empty() bool { return len(w.Probes) == 0 && len(w.Addresses) == 0 && !w.Attached }
 
 // Verdict is the whole answer about one key.
 type Verdict struct {

@@ -20,10 +20,19 @@ type Snapshot struct {
 	// Cached is, by proxy host, the address that nginx may still hold for the
 	// forward host: it was true moments ago.
 	Cached map[int]netip.Addr
+	// Proven is, by proxy host, what was seen to be right: a port that is
+	// closed since is late.
+	Proven map[int]Proven
 	// FreshSince is the moment after which a container must have started for a
 	// port of its that is closed to be one that may still open. Nothing is
 	// concluded from such a port. Zero: none is so fresh.
 	FreshSince time.Time
+}
+
+// Proven is an endpoint at which a backend was ready.
+type Proven struct {
+	Backend  Identity
+	Endpoint Endpoint
 }
 
 // index finds the IDs filed under a key.

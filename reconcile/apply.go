@@ -35,10 +35,7 @@ func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Actio
 func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	switch a.Op {
 	case api.OpCreateNetwork:
-		err = r.Engine.CreateNetwork(ctx, a.Network, a.Subnet, map[string]string{
-			r.Policy.Prefix + ".managed":          "true",
-			r.Policy.Prefix + "." + api.RoleLabel: api.RoleProxy,
-		})
+		err = r.createNetwork(ctx, a)
 	case api.OpAttach:
 		err = r.Engine.Attach(ctx, a.Container, r.networkID(a.Network), a.Address, a.Aliases)
 	case api.OpPatch:
@@ -54,6 +51,21 @@ func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 		r.memory.saved(a.Host)
 	}
 	return nil
+}
+
+// createNetwork makes the network with its planned subnet; with one of the
+// Engine's choice, in which addresses cannot be kept, where the machine has
+// another use for that.
+func (r *Reconciler) createNetwork(ctx context.Context, a api.Action) error {
+	labels := map[string]string{
+		r.Policy.Prefix + ".managed":          "true",
+		r.Policy.Prefix + "." + api.RoleLabel: api.RoleProxy,
+	}
+	err := r.Engine.CreateNetwork(ctx, a.Network, a.Subnet, labels)
+	if errors.Is(err, api.ErrSubnetTaken) {
+		err = r.Engine.CreateNetwork(ctx, a.Network, api.Subnet{}, labels)
+	}
+	return err
 }
 
 func (r *Reconciler) networkID(name string) string {
@@ -79,13 +91,28 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 	case api.KindSystem:
 		r.FindNPM()
 		r.prune()
+		res.Then = r.resettled()
 	case api.KindHost:
-		r.memory.judged(key, p)
+		if r.memory.judged(key, p) {
+			res.Then = r.claiming(key)
+		}
 		if len(p.Verdicts) == 0 {
 			r.Recorder.Forget(key)
 		}
 	}
 	return res
+}
+
+// resettled are all keys if NPM stands elsewhere among the networks than when
+// this was last asked: what it reaches may be another container each.
+func (r *Reconciler) resettled() (keys []api.Key) {
+	var stand string
+	r.snapshot(func(s *api.Snapshot) { stand = resolve.Locate(s, r.Policy).Stand() })
+	if r.memory.moved(stand) {
+		keys = r.Keys()[1:] // without the system's own
+	}
+	r.memory.stands(stand)
+	return keys
 }
 
 // waits: only looking again can tell when a port opens. Everything else makes
@@ -101,23 +128,56 @@ func waits(v api.Verdict) bool {
 }
 
 // touched are the keys that a container's change may concern: the hosts that
-// may mean it now, those that meant it when last looked at, and the system's
-// if it is part of that.
+// may mean it now, those that meant it when last looked at, those that say what
+// it was called, and the system's if it is part of that.
 func (r *Reconciler) touched(container string) []api.Key {
 	var keys []api.Key
 	r.snapshot(func(s *api.Snapshot) {
 		c := s.Engine.Container(container)
-		keys = r.memory.hostsOf(container, c)
-		if c == nil {
-			r.Recorder.Forget(api.ContainerKey(container))
-			return
+		var was api.Identity
+		keys, was = r.memory.hostsOf(container, c)
+		t := resolve.Locate(s, r.Policy)
+		if r.memory.moved(t.Stand()) || container == s.Self || t.NPM != nil && (container == t.NPM.ID || container == t.Net.ID) {
+			keys = append(keys, api.SystemKey())
 		}
-		for _, id := range plan.Related(s, c) {
+		var related []int
+		if c != nil {
+			related = plan.Related(s, c)
+		} else {
+			r.Recorder.Forget(api.ContainerKey(container))
+			related = calledSo(s, was)
+		}
+		for _, id := range related {
 			keys = append(keys, api.HostKey(id))
 		}
-		npm := resolve.Locate(s, r.Policy).NPM
-		if c.ID == s.Self || npm != nil && npm.ID == c.ID {
-			keys = append(keys, api.SystemKey())
+	})
+	return keys
+}
+
+// calledSo are the hosts that say what a backend was called before, or where it
+// was: others may have been called so too, and now are alone.
+func calledSo(s *api.Snapshot, was api.Identity) (hosts []int) {
+	if s.NPM == nil {
+		return nil
+	}
+	for _, what := range s.Engine.FormerlyOf(was) {
+		hosts = append(hosts, s.NPM.ByForward(what)...)
+	}
+	return hosts
+}
+
+// claiming are the containers that claim a host's domains: they may have waited
+// for it to be made.
+func (r *Reconciler) claiming(key api.Key) (keys []api.Key) {
+	r.snapshot(func(s *api.Snapshot) {
+		id, _ := key.HostID()
+		if s.NPM == nil || s.NPM.Host(id) == nil {
+			return
+		}
+		for _, d := range s.NPM.Host(id).Domains {
+			for _, c := range s.Engine.Claiming(d) {
+				keys = append(keys, api.ContainerKey(c.ID))
+			}
 		}
 	})
 	return keys

@@ -10,7 +10,9 @@ import (
 // adminPort is where NPM's API answers, inside its container.
 const adminPort = 81
 
-// FindNPM tells the NPM client where NPM is.
+// FindNPM tells the NPM client where NPM is; nowhere while it does not run:
+// another container may have its address by then, and would be given its
+// password.
 func (r *Reconciler) FindNPM() {
 	url := r.NPMURL
 	if url == "" {
@@ -20,9 +22,7 @@ func (r *Reconciler) FindNPM() {
 			}
 		})
 	}
-	if url != "" {
-		r.NPM.SetURL(url)
-	}
+	r.NPM.SetURL(url)
 }
 
 // npmAddr is NPM's address on a network that no502 is on too; outside Docker
@@ -32,7 +32,7 @@ func npmAddr(s *api.Snapshot, t resolve.Topology) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	self := s.Engine.Container(s.Self)
-	for _, a := range append(t.SharedWith(t.NPM), t.NPM.Attachments...) {
+	for _, a := range append(t.SharedWith(t.Net), t.Net.Attachments...) {
 		if a.IPv4.IsValid() && reaches(self, a.NetworkID) {
 			return netip.AddrPortFrom(a.IPv4, adminPort)
 		}
@@ -40,7 +40,7 @@ func npmAddr(s *api.Snapshot, t resolve.Topology) netip.AddrPort {
 	if self == nil {
 		return netip.AddrPort{}
 	}
-	for _, p := range t.NPM.Published {
+	for _, p := range t.Net.Published {
 		if p.Port.Number != adminPort || p.Port.Protocol != "tcp" || p.HostIP.IsLoopback() {
 			continue
 		}

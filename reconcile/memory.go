@@ -14,15 +14,18 @@ import (
 const nginxRemembers = 10 * time.Second
 
 // memory is what the Reconciler has to remember between two looks at a key:
-// which hosts meant which backend, and which addresses nginx may still hold.
-// It is lost at a restart without harm: by the time no502 is up again, nginx
-// has forgotten as well.
+// which hosts meant which backend, which were right, and which addresses nginx
+// may still hold. It is lost at a restart without harm: by the time no502 is up
+// again, nginx has forgotten as well.
 type memory struct {
-	mu         sync.Mutex
-	backends   map[string]api.Identity           // by container ID
-	hosts      map[api.Identity]map[api.Key]bool // that meant a backend
-	backendsOf map[api.Key]api.Identity
-	resolved   map[int]resolved // by proxy host
+	mu       sync.Mutex
+	backends map[string]api.Identity           // by container ID
+	hosts    map[api.Identity]map[api.Key]bool // that meant a backend, or may have
+	meant    map[api.Key][]api.Identity        // likewise, of every host that was judged
+	proven   map[int]api.Proven                // by proxy host
+	resolved map[int]resolved                  // by proxy host
+	// stand is where NPM stood when the system was last looked at; nil before.
+	stand *string
 }
 
 // resolved is what nginx made of a host's forward host.
@@ -33,15 +36,16 @@ type resolved struct {
 
 func newMemory() memory {
 	return memory{
-		backends:   map[string]api.Identity{},
-		hosts:      map[api.Identity]map[api.Key]bool{},
-		backendsOf: map[api.Key]api.Identity{},
-		resolved:   map[int]resolved{},
+		backends: map[string]api.Identity{},
+		hosts:    map[api.Identity]map[api.Key]bool{},
+		meant:    map[api.Key][]api.Identity{},
+		proven:   map[int]api.Proven{},
+		resolved: map[int]resolved{},
 	}
 }
 
-// observe adds to a snapshot what nginx may still hold for a host, and
-// remembers what a container is.
+// observe adds to a snapshot what was right of a host, and what nginx may still
+// hold for it, and remembers what a container is.
 func (m *memory) observe(s *api.Snapshot, key api.Key, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -55,11 +59,14 @@ func (m *memory) observe(s *api.Snapshot, key api.Key, now time.Time) {
 	if !ok {
 		return
 	}
+	if p, ok := m.proven[id]; ok {
+		s.Proven = map[int]api.Proven{id: p}
+	}
 	was, ok := m.resolved[id]
 	if !ok {
 		return
 	}
-	stale, ok := m.stale(s, was.addrs, m.backendsOf[key])
+	old, ok := stale(s, was.addrs, m.meant[key])
 	switch {
 	case !ok:
 		was.gone = time.Time{}
@@ -71,15 +78,15 @@ func (m *memory) observe(s *api.Snapshot, key api.Key, now time.Time) {
 	}
 	m.resolved[id] = was
 	if ok {
-		s.Cached = map[int]netip.Addr{id: stale}
+		s.Cached = map[int]netip.Addr{id: old}
 	}
 }
 
 // stale finds an address that no running replica of the backend has now.
-func (m *memory) stale(s *api.Snapshot, addrs []netip.Addr, backend api.Identity) (netip.Addr, bool) {
+func stale(s *api.Snapshot, addrs []netip.Addr, backend []api.Identity) (netip.Addr, bool) {
 	for _, addr := range addrs {
 		if !slices.ContainsFunc(s.Engine.At(addr), func(c *api.Container) bool {
-			return c.Up() && c.Identity() == backend
+			return c.Up() && slices.Contains(backend, c.Identity())
 		}) {
 			return addr, true
 		}
@@ -87,31 +94,49 @@ func (m *memory) stale(s *api.Snapshot, addrs []netip.Addr, backend api.Identity
 	return netip.Addr{}, false
 }
 
-// judged remembers a host's backend, and once the host is right the addresses
-// that nginx resolves its forward host to.
-func (m *memory) judged(key api.Key, p api.Plan) {
+// judged remembers a host's backend, and once the host is right that it is, and
+// the addresses that nginx resolves its forward host to. It reports whether the
+// host was never judged before.
+func (m *memory) judged(key api.Key, p api.Plan) (first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	id, _ := key.HostID()
+	_, known := m.meant[key]
+	m.unlink(key)
 	if len(p.Verdicts) == 0 {
-		m.unlink(key)
 		delete(m.resolved, id)
-		return
+		delete(m.proven, id)
+		return false
 	}
 	v := p.Verdicts[0]
-	if v.Backend != m.backendsOf[key] {
-		m.unlink(key)
+	m.link(key, meanings(v))
+	if v.InSync.Status != api.True {
+		return !known
 	}
-	if v.Backend != "" {
-		if m.hosts[v.Backend] == nil {
-			m.hosts[v.Backend] = map[api.Key]bool{}
-		}
-		m.hosts[v.Backend][key] = true
-		m.backendsOf[key] = v.Backend
+	if v.Ready.Status == api.True {
+		m.proven[id] = api.Proven{Backend: v.Backend, Endpoint: v.Forward}
 	}
-	if _, have := m.resolved[id]; !have && v.InSync.Status == api.True && len(v.Addresses) > 0 {
+	if _, have := m.resolved[id]; !have && len(v.Addresses) > 0 {
 		m.resolved[id] = resolved{addrs: v.Addresses}
 	}
+	return !known
+}
+
+// meanings are the backends that a host means, or of which it may mean any: if
+// one of those goes, it is clear what is meant.
+func meanings(v api.Verdict) (ids []api.Identity) {
+	if v.Backend != "" {
+		ids = append(ids, v.Backend)
+	}
+	for _, f := range v.Findings {
+		if f.Code != api.Ambiguous {
+			continue
+		}
+		for _, one := range f.Candidates {
+			ids = append(ids, api.Identity(one))
+		}
+	}
+	return ids
 }
 
 // saved: a write makes nginx resolve the host's name anew.
@@ -121,17 +146,28 @@ func (m *memory) saved(host int) {
 	delete(m.resolved, host)
 }
 
-func (m *memory) unlink(key api.Key) {
-	id := m.backendsOf[key]
-	delete(m.hosts[id], key)
-	if len(m.hosts[id]) == 0 {
-		delete(m.hosts, id)
+func (m *memory) link(key api.Key, ids []api.Identity) {
+	m.meant[key] = ids
+	for _, id := range ids {
+		if m.hosts[id] == nil {
+			m.hosts[id] = map[api.Key]bool{}
+		}
+		m.hosts[id][key] = true
 	}
-	delete(m.backendsOf, key)
+}
+
+func (m *memory) unlink(key api.Key) {
+	for _, id := range m.meant[key] {
+		delete(m.hosts[id], key)
+		if len(m.hosts[id]) == 0 {
+			delete(m.hosts, id)
+		}
+	}
+	delete(m.meant, key)
 }
 
 // hostsOf are the hosts that meant the backend a container is or was.
-func (m *memory) hostsOf(container string, c *api.Container) []api.Key {
+func (m *memory) hostsOf(container string, c *api.Container) ([]api.Key, api.Identity) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	id := m.backends[container]
@@ -144,5 +180,43 @@ func (m *memory) hostsOf(container string, c *api.Container) []api.Key {
 	for key := range m.hosts[id] {
 		keys = append(keys, key)
 	}
+	return keys, id
+}
+
+// gone are the keys of what was there and is no more, and whose end nobody saw.
+// What is there is remembered, so that its end tells something.
+func (m *memory) gone(s *api.Snapshot) (keys []api.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id := range m.backends {
+		if s.Engine.Container(id) == nil {
+			keys = append(keys, api.ContainerKey(id))
+		}
+	}
+	for _, c := range s.Engine.Containers() {
+		m.backends[c.ID] = c.Identity()
+	}
+	if s.NPM == nil {
+		return keys
+	}
+	for key := range m.meant {
+		if id, _ := key.HostID(); s.NPM.Host(id) == nil {
+			keys = append(keys, key)
+		}
+	}
 	return keys
+}
+
+// moved reports whether NPM stands elsewhere than it did when the system was
+// last looked at.
+func (m *memory) moved(stand string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stand != nil && *m.stand != stand
+}
+
+func (m *memory) stands(stand string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stand = &stand
 }

@@ -96,32 +96,32 @@ const rounds = 6
 // A change that came too late for somebody else's is no error, but planned anew.
 func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error) {
 	var p api.Plan
-	var stale bool
+	done := false
 	for range rounds {
-		p, stale = r.plan(key), false
+		p = r.plan(key)
 		if !p.Wants.Empty() && len(p.Actions) == 0 {
 			r.Prober.Probe(ctx, p.Wants.Probes)
 			r.Prober.IsMachine(ctx, p.Wants.Addresses)
 			continue
 		}
 		if len(p.Actions) == 0 || r.Policy.Mode == api.ModeObserve {
+			done = true
 			break
 		}
 		r.record(p)
-		err := r.apply(ctx, key, p.Actions)
-		switch {
-		case errors.Is(err, api.ErrStale):
-			stale = true // somebody was faster: what they did is known by now
-		case err != nil:
+		// ErrStale: somebody was faster, and what they did is known by now.
+		if err := r.apply(ctx, key, p.Actions); err != nil && !errors.Is(err, api.ErrStale) {
+			var res Result
 			if key.Kind == api.KindSystem {
 				r.FindNPM() // where nothing may be changed, NPM can be looked at all the same
+				res.Then = r.resettled()
 			}
-			return Result{}, err
+			return res, err
 		}
 	}
 	r.record(p)
 	res := r.result(key, p)
-	res.Retry = res.Retry || stale
+	res.Retry = res.Retry || !done // what the last round changed was not looked at
 	return res, ctx.Err()
 }
 
@@ -203,10 +203,12 @@ func (r *Reconciler) record(p api.Plan) {
 	}
 }
 
-// Keys are all keys worth looking at, the system's first.
+// Keys are all keys worth looking at, the system's first; those of what is
+// gone too, if that was not seen yet.
 func (r *Reconciler) Keys() []api.Key {
 	keys := []api.Key{api.SystemKey()}
 	r.snapshot(func(s *api.Snapshot) {
+		keys = append(keys, r.memory.gone(s)...)
 		for _, c := range s.Engine.Containers() {
 			if c.Inspected || r.Policy.Scope == api.ScopeAll {
 				keys = append(keys, api.ContainerKey(c.ID))

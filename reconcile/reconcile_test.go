@@ -103,7 +103,7 @@ func TestTouched(t *testing.T) {
 	want("by address", host1, api.HostKey(22))
 
 	b.engine.RemoveContainer(web)
-	want("gone", host1) // host 22 was never looked at
+	want("gone", host1, api.HostKey(22)) // that one by the address, though it was never looked at
 	if !slices.Contains(b.gone, webKey) {
 		t.Error("its verdict is not forgotten")
 	}
@@ -114,7 +114,7 @@ func TestTouched(t *testing.T) {
 	if !slices.Contains(b.gone, host1) {
 		t.Error("a deleted host's verdict is not forgotten")
 	}
-	if n := len(b.memory.hosts) + len(b.memory.backendsOf) + len(b.memory.backends) + len(b.memory.resolved); n != 0 {
+	if n := len(b.memory.hosts) + len(b.memory.meant) + len(b.memory.backends) + len(b.memory.resolved) + len(b.memory.proven); n != 0 {
 		t.Errorf("%d things are remembered of what is gone", n)
 	}
 	npmKey := api.ContainerKey("2222222222222222222222222222222222222222222222222222222222222222")

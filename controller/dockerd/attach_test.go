@@ -63,7 +63,7 @@ func TestCreateNetwork(t *testing.T) {
 		if err := r.CreateNetwork(t.Context(), "no502", subnet, nil); err != nil {
 			t.Errorf("it exists: %v", err)
 		}
-		if err := r.CreateNetwork(t.Context(), "other", subnet, nil); !errors.Is(err, ErrSubnetTaken) {
+		if err := r.CreateNetwork(t.Context(), "other", subnet, nil); !errors.Is(err, api.ErrSubnetTaken) {
 			t.Errorf("its subnet is taken: %v", err)
 		}
 		r.must(r.CreateNetwork(t.Context(), "chosen", api.Subnet{}, nil))

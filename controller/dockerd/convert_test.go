@@ -323,6 +323,10 @@ func TestGateway(t *testing.T) {
 	if got := gateway(aux, netip.MustParsePrefix(aux.Subnet)); got != addr("10.0.0.3") {
 		t.Errorf("beside reserved addresses: %v", got)
 	}
+	aux.IPRange = "10.0.0.0/31"
+	if got := dynamicRange(network.Inspect{Driver: "bridge"}, aux, netip.MustParsePrefix(aux.Subnet)); got.IsValid() {
+		t.Errorf("an address may be chosen beside reserved ones, outside %v", got)
+	}
 	last := network.IPAMConfig{Subnet: "255.255.255.255/32", AuxAddress: map[string]string{"a": "nonsense"}}
 	if got := gateway(last, netip.MustParsePrefix(last.Subnet)); got.IsValid() {
 		t.Errorf("of the last address: %v", got)

@@ -47,8 +47,12 @@ func hasGateway(in network.Inspect) bool {
 // a configured one only a configured gateway, up to Engine 28 at least: so a
 // pool without a gateway was configured, except the default bridge's, where no
 // address can be chosen. A pool with a gateway but no range may be either and
-// counts as not configured.
+// counts as not configured. So does one in which addresses are reserved: a
+// container that asks for such a one does not start.
 func dynamicRange(in network.Inspect, pool network.IPAMConfig, prefix netip.Prefix) netip.Prefix {
+	if len(pool.AuxAddress) > 0 {
+		return netip.Prefix{}
+	}
 	if r, err := netip.ParsePrefix(pool.IPRange); err == nil && prefix.Overlaps(r) {
 		return r.Masked()
 	}

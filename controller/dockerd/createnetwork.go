@@ -2,7 +2,6 @@ package dockerd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -12,14 +11,10 @@ import (
 	"github.com/no502/no502/api"
 )
 
-// ErrSubnetTaken is a subnet that overlaps one that the machine has already:
-// try another.
-var ErrSubnetTaken = errors.New("the subnet overlaps another network's")
-
 // CreateNetwork makes an attachable, internal bridge network. That one of that
 // name exists already is success, whatever it is like. With an invalid
-// subnet.Prefix the Engine chooses the addresses. The error is ErrSubnetTaken
-// where another subnet may do.
+// subnet.Prefix the Engine chooses the addresses. The error is an
+// api.ErrSubnetTaken where another subnet may do.
 //
 // Internal, because Docker takes a container's default gateway from the network
 // whose name sorts first: an ordinary network would turn the backends' way out
@@ -43,7 +38,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, subnet api.Subn
 	})
 	switch {
 	case says(err, "pool overlaps", "networks have overlapping"):
-		return fmt.Errorf("%w: %w", ErrSubnetTaken, err)
+		return fmt.Errorf("%w: %w", api.ErrSubnetTaken, err)
 	case err == nil, errdefs.IsConflict(err), says(err, "already exists"):
 	default:
 		return err

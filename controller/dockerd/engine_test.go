@@ -187,7 +187,7 @@ func (r *real) network() (id string, s api.Subnet) {
 		base := netip.AddrFrom4([4]byte{10, i, 77, 0})
 		s = api.Subnet{Prefix: netip.PrefixFrom(base, 24), Gateway: base.Next(), Range: netip.PrefixFrom(base, 25)}
 		err := r.CreateNetwork(r.t.Context(), name, s, map[string]string{"no502.managed": "true"})
-		if errors.Is(err, ErrSubnetTaken) {
+		if errors.Is(err, api.ErrSubnetTaken) {
 			continue
 		}
 		r.must(err)
@@ -215,7 +215,7 @@ func TestRealEngine(t *testing.T) {
 	r.run()
 	r.wait("the first list", func(*api.Engine) bool { return true })
 	netID, s := r.network()
-	if err := r.CreateNetwork(t.Context(), r.prefix+"other", s, nil); !errors.Is(err, ErrSubnetTaken) {
+	if err := r.CreateNetwork(t.Context(), r.prefix+"other", s, nil); !errors.Is(err, api.ErrSubnetTaken) {
 		t.Errorf("the subnet is taken, but: %v", err)
 	}
 	r.must(r.CreateNetwork(t.Context(), r.prefix+"net", s, nil)) // it exists

@@ -70,15 +70,18 @@ func (p *Prober) speaks(ctx context.Context, conn net.Conn, t api.Target) (api.P
 		// long again is worth nothing.
 		patience /= 4
 	}
-	speaksTLS := p.handshake(ctx, t.Addr.String(), patience)
+	speaksTLS, unclear := p.handshake(ctx, t.Addr.String(), patience)
 
 	found := api.Probe{Port: api.PortOpen, TLS: speaksTLS}
-	turnedAway := speaksTLS && reply.wantsTLS(t.Addr)
+	// A 400 may be all that a server of TLS has to say to a plain request, even
+	// if it was too slow for a handshake, or wants a certificate.
+	unclear = unclear && err == nil && reply.status == http.StatusBadRequest
+	turnedAway := speaksTLS && reply.wantsTLS(t.Addr) || unclear
 	found.Plain = err == nil && !turnedAway
 	switch {
 	case t.Container == "" || t.StartedAt == 0:
 		return found, machineFor
-	case silent && !found.TLS:
+	case (silent || unclear) && !found.TLS:
 		return found, unsettledFor
 	}
 	return found, 0
@@ -103,11 +106,12 @@ type limitedConn struct {
 func (c *limitedConn) Read(b []byte) (int, error) { return c.from.Read(b) }
 
 // handshake reports whether a TLS handshake succeeds, with any certificate and
-// any version from 1.0 on: that is what nginx would accept of a backend.
-func (p *Prober) handshake(ctx context.Context, addr string, patience time.Duration) bool {
+// any version from 1.0 on: that is what nginx would accept of a backend. Unclear
+// is one that failed although TLS may be spoken: no answer in time, or an alert.
+func (p *Prober) handshake(ctx context.Context, addr string, patience time.Duration) (ok, unclear bool) {
 	conn, err := p.connect(ctx, addr, tlsLimit)
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -119,11 +123,12 @@ func (p *Prober) handshake(ctx context.Context, addr string, patience time.Durat
 		MinVersion:         tls.VersionTLS10,
 		CipherSuites:       allCipherSuites(),
 	})
-	if client.HandshakeContext(ctx) != nil {
-		return false
+	if err := client.HandshakeContext(ctx); err != nil {
+		var alert *net.OpError
+		return false, ctx.Err() != nil || errors.As(err, &alert) && alert.Op == "remote error"
 	}
 	_ = client.Close() // says goodbye, so that the server logs no error
-	return true
+	return true, false
 }
 
 func allCipherSuites() []uint16 {

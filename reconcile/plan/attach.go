@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"strings"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/intent"
@@ -108,13 +109,14 @@ func (b *builder) namesake(n api.Network, c *api.Container) *api.Finding {
 }
 
 // opensEgress: a container whose networks are all internal would gain a way
-// out. A network that no502 makes is internal itself.
+// out. So may one of whose networks nothing is known (yet). A network that
+// no502 makes is internal itself.
 func (b *builder) opensEgress(c *api.Container) bool {
 	if b.t.Proxy.ID == "" || b.t.Proxy.Internal || len(c.Attachments) == 0 {
 		return false
 	}
 	for _, a := range c.Attachments {
-		if n := b.s.Engine.Network(a.NetworkID); n == nil || !n.Internal {
+		if n := b.s.Engine.Network(a.NetworkID); n != nil && !n.Internal {
 			return false
 		}
 	}
@@ -124,8 +126,12 @@ func (b *builder) opensEgress(c *api.Container) bool {
 // stableAddress is the address that this replica gets at every recreate: by
 // the hash of its identity outside the range from which the Engine hands out
 // addresses, the next free one where two collide. Invalid where the network
-// does not let an address be chosen.
+// does not let an address be chosen, and where others than this Engine have
+// addresses on it: machines of the LAN, containers of another Engine.
 func (b *builder) stableAddress(n api.Network, c *api.Container) netip.Addr {
+	if n.ID != "" && n.Driver != "bridge" {
+		return netip.Addr{}
+	}
 	for _, s := range n.Subnets {
 		if !s.Prefix.Addr().Is4() || !s.Range.IsValid() || s.Range.Bits() <= s.Prefix.Bits() {
 			continue
@@ -133,6 +139,30 @@ func (b *builder) stableAddress(n api.Network, c *api.Container) netip.Addr {
 		return b.firstFree(n.ID, s, c)
 	}
 	return netip.Addr{}
+}
+
+// heir is the replica with which a container may share an address: with its
+// predecessor, until it is started itself. Compose makes it, named
+// "<ID>_<name>", before it stops that one. Whatever else bears the labels of a
+// container that runs is a copy, which could not start at its address.
+func (b *builder) heir(c *api.Container) string {
+	if holdsAddress(c) {
+		return ""
+	}
+	for _, other := range b.s.Engine.Replicas(c.Identity()) {
+		if other != c && holdsAddress(other) && other.Replica() == c.Replica() && !strings.HasSuffix(c.Name, "_"+other.Name) {
+			return ""
+		}
+	}
+	return c.Replica()
+}
+
+func holdsAddress(c *api.Container) bool {
+	switch c.State.Status {
+	case api.Running, api.Paused, api.Restarting:
+		return true
+	}
+	return false
 }
 
 func (b *builder) firstFree(network string, s api.Subnet, c *api.Container) netip.Addr {
@@ -144,12 +174,7 @@ func (b *builder) firstFree(network string, s api.Subnet, c *api.Container) neti
 	hash := fnv.New32a()
 	hash.Write([]byte(c.Replica())) // never fails
 	start := hash.Sum32() % room
-	// Its predecessor may have the address until it is started, no longer.
-	heir := c.Replica()
-	switch c.State.Status {
-	case api.Running, api.Paused, api.Restarting:
-		heir = ""
-	}
+	heir := b.heir(c)
 	for i := range room {
 		offset := (start + i) % room
 		if offset >= from {

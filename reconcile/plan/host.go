@@ -39,6 +39,12 @@ func (j *judgement) judge() {
 		j.set(&j.v.Resolved, api.Unknown, "", "left alone: its Advanced tab says so")
 		return
 	}
+	switch j.h.Forward.Scheme {
+	case "", "http", "https":
+	default: // forks of NPM know more, and what they mean by it is the user's
+		j.set(&j.v.Resolved, api.Unknown, "", "left alone: its scheme is neither http nor https")
+		return
+	}
 	j.m = resolve.Mean(j.s, j.p, j.t, j.h)
 	// The host's own mark comes first, then the labels of what it means, then
 	// the scope; a denying label outweighs all.
@@ -161,6 +167,11 @@ func (j *judgement) backend() {
 		if !j.act {
 			j.words()
 		}
+		return
+	}
+	if j.blind(at) {
+		j.plan.Wants.Attached = true
+		j.words()
 		return
 	}
 	port, ok := j.port(up, at)

@@ -61,6 +61,18 @@ func (j *judgement) address(c *api.Container) netip.Addr {
 	return netip.Addr{}
 }
 
+// blind: no502 is not (yet) on the network where NPM reaches the backend, and
+// so cannot see what NPM sees. Outside Docker it reaches every network.
+func (j *judgement) blind(at []*api.Container) bool {
+	self := j.s.Engine.Container(j.s.Self)
+	shared := j.t.SharedWith(at[0])
+	if self == nil || len(shared) == 0 || at[0].NetworkMode == "host" {
+		return false
+	}
+	n := j.s.Engine.Network(shared[0].NetworkID)
+	return n != nil && missing(self, n)
+}
+
 // port is the container's port that NPM should forward to: what the label
 // says; what the machine's published port leads to; the forward port if the
 // backend listens there; else the only one that answers.
@@ -86,7 +98,7 @@ func (j *judgement) port(up, at []*api.Container) (uint16, bool) {
 	if !known || p.Port == api.PortOpen {
 		return forward, known
 	}
-	if published && inner != forward && !(j.fresh(up) && slices.Contains(tcpPorts(up[0]), forward)) {
+	if published && inner != forward && !j.proven() && !(j.fresh(up) && slices.Contains(tcpPorts(up[0]), forward)) {
 		if !j.listening(up, at, inner) {
 			return 0, false
 		}
@@ -103,7 +115,12 @@ func (j *judgement) port(up, at []*api.Container) (uint16, bool) {
 // the container may still be starting. Then the backend is late, not elsewhere.
 func (j *judgement) settledPort(up []*api.Container) bool {
 	o := j.h.Ownership
-	return slices.Contains(tcpPorts(up[0]), j.h.Forward.Port) || o != nil && o.Wrote == j.h.Forward || j.fresh(up)
+	return slices.Contains(tcpPorts(up[0]), j.h.Forward.Port) || o != nil && o.Wrote == j.h.Forward || j.proven() || j.fresh(up)
+}
+
+// proven: the host was seen to be right as it is.
+func (j *judgement) proven() bool {
+	return j.s.Proven[j.h.ID] == api.Proven{Backend: j.m.Backend, Endpoint: j.h.Forward}
 }
 
 // fresh: what is closed may still open.

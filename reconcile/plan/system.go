@@ -85,14 +85,22 @@ func (b *builder) attachSelf(v *api.Verdict, self *api.Container) {
 		on = append(on, &b.t.Proxy)
 	}
 	for _, n := range on {
-		_, is := self.Attachment(n.ID)
 		switch {
 		case n.ID == "":
 			b.attachStanding(v, self, *n, api.NoProxyNetwork)
-		case !is && (n.Driver == "bridge" || n.Driver == "overlay"):
+		case missing(self, n):
 			b.attachStanding(v, self, *n, api.NotOnProxyNetwork)
 		}
 	}
+}
+
+// missing: a container is not on a network, and could be put there.
+func missing(c *api.Container, n *api.Network) bool {
+	if _, joins := c.Joins(); joins || c.NetworkMode == "host" || c.NetworkMode == "none" {
+		return false
+	}
+	_, on := c.Attachment(n.ID)
+	return !on && (n.Driver == "bridge" || n.Driver == "overlay")
 }
 
 // freeSubnet is the first of 16 private /20s that no Docker network overlaps

@@ -46,6 +46,8 @@ func (w *world) parsePolicy(words []string) error {
 			w.policy.Scope = api.Scope(value)
 		case "network":
 			w.policy.Network = value
+		case "mode":
+			w.policy.Mode = api.Mode(value)
 		case "instance":
 			w.policy.Instance = value
 		case "npm":
@@ -299,8 +301,11 @@ func (w *world) parseNet(c *api.Container, value string) error {
 
 // parsePublished: [IP:]PORT:PORT[/udp]
 func parsePublished(c *api.Container, value string) error {
-	parts := strings.Split(value, ":")
 	p := api.Published{HostIP: netip.IPv4Unspecified()}
+	if rest, ok := strings.CutPrefix(value, "[::]:"); ok {
+		p.HostIP, value = netip.IPv6Unspecified(), rest
+	}
+	parts := strings.Split(value, ":")
 	if len(parts) == 3 {
 		p.HostIP, parts = netip.MustParseAddr(parts[0]), parts[1:]
 	}

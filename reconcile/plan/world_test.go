@@ -221,8 +221,16 @@ func (w *world) attachment(n *api.Network, c *api.Container, aliases []string, p
 }
 
 // converge observes, plans and applies until nothing is left to do. It returns
-// what was done, and the last plan.
+// what was done, and the last plan. In observe mode nothing is applied: what is
+// returned is what would be done.
 func (w *world) converge(t testing.TB) (done []api.Action, last api.Plan) {
+	if w.policy.Mode == api.ModeObserve {
+		for range 5 {
+			last = plan.Build(w.snapshot(), w.policy)
+			w.observe(last.Wants)
+		}
+		return last.Actions, last
+	}
 	for range 20 {
 		last = plan.Build(w.snapshot(), w.policy)
 		if !last.Wants.Empty() {

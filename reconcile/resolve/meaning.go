@@ -246,10 +246,12 @@ func (r *resolver) byMachine() []*api.Container {
 	if up := running(found); len(up) > 0 {
 		found = up // it holds the port; a stopped one does not
 	}
-	if exact := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.boundTo(c, r.holds) }); len(exact) > 0 {
-		return exact
+	for _, at := range []func(netip.Addr) bool{r.holds, r.mayHold, r.eitherFamily} {
+		if bound := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.boundTo(c, at) }); len(bound) > 0 {
+			return bound
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.boundTo(c, r.mayHold) })
+	return nil
 }
 
 // hostMode: what uses the machine's own network publishes nothing; what its
@@ -284,15 +286,23 @@ func (r *resolver) holds(at netip.Addr) bool {
 	case !at.IsValid():
 		return true
 	case at.IsUnspecified():
-		return at.Is4() != (r.addr.IsValid() && r.addr.Is6())
+		return r.sameFamily(at)
 	}
 	return at == r.addr || !r.addr.IsValid() && at.IsLoopback()
+}
+
+// sameFamily: a name means IPv4 here.
+func (r *resolver) sameFamily(at netip.Addr) bool {
+	return at.Is6() == (r.addr.IsValid() && r.addr.Is6())
 }
 
 // mayHold: published on loopback only is a common reason why the machine's
 // address leads nowhere, and a loopback address is a common mistake for any of
 // the machine's. Of two addresses given on purpose one is not the other.
-func (r *resolver) mayHold(at netip.Addr) bool {
+func (r *resolver) mayHold(at netip.Addr) bool { return r.sameFamily(at) && r.eitherFamily(at) }
+
+// eitherFamily is mayHold where nothing is published for the family that is meant.
+func (r *resolver) eitherFamily(at netip.Addr) bool {
 	return at.IsLoopback() || at.IsUnspecified() || !r.addr.IsValid() || r.addr.IsLoopback() || r.s.Engine.IsGateway(r.addr)
 }
 

@@ -216,6 +216,19 @@ func (t Topology) SharedWith(c *api.Container) []api.Attachment {
 	return list
 }
 
+// Stand is where NPM stands, for comparison: all on which depends what it
+// reaches, and how.
+func (t Topology) Stand() string {
+	if t.NPM == nil {
+		return ""
+	}
+	stand := fmt.Sprintf("%s %s %s %q %t", t.NPM.ID, t.Net.ID, t.Proxy.ID, t.Proxy.Name, t.Nameless)
+	for _, n := range t.Networks() {
+		stand += " " + n.ID
+	}
+	return stand
+}
+
 // Reaches reports whether NPM shares the network on which a container has this
 // address.
 func (t Topology) Reaches(c *api.Container, addr netip.Addr) bool {
