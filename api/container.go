@@ -107,6 +107,9 @@ type Attachment struct {
 	Ours bool
 }
 
+// Has reports whether this is an address of the endpoint now.
+func (a Attachment) Has(addr netip.Addr) bool { return a.IPv4 == addr || a.IPv6 == addr }
+
 // Up reports whether its processes run: neither stopped nor paused.
 func (c *Container) Up() bool { return c.State.Status == Running }
 
@@ -123,10 +126,17 @@ func (c *Container) Attachment(networkID string) (Attachment, bool) {
 // Joins returns the ID (or name) of the container whose network this one uses.
 func (c *Container) Joins() (string, bool) { return strings.CutPrefix(c.NetworkMode, "container:") }
 
+// OwnNetwork reports whether it has a network stack of its own that can be
+// attached to networks: not the machine's, another container's, or none.
+func (c *Container) OwnNetwork() bool {
+	_, joins := c.Joins()
+	return !joins && c.NetworkMode != "host" && c.NetworkMode != "none"
+}
+
 // Ports are those of the machine that lead to it. In host mode, and with
 // another container's network, the Engine publishes nothing, whatever is asked.
 func (c *Container) Ports() []Published {
-	if _, joins := c.Joins(); joins || c.NetworkMode == "host" || c.NetworkMode == "none" {
+	if !c.OwnNetwork() {
 		return nil
 	}
 	return c.Published

@@ -137,7 +137,7 @@ func (r *Reconciler) touched(container string) []api.Key {
 		var was api.Identity
 		keys, was = r.memory.hostsOf(container, c)
 		t := resolve.Locate(s, r.Policy)
-		if r.memory.moved(t.Stand()) || container == s.Self || t.NPM != nil && (container == t.NPM.ID || container == t.Net.ID) {
+		if r.memory.moved(t.Stand()) || container == s.Self || t.NPM != nil && (container == t.NPM.ID || container == t.NetOwner.ID) {
 			keys = append(keys, api.SystemKey())
 		}
 		var related []int
@@ -192,11 +192,11 @@ func (r *Reconciler) prune() {
 			if c == nil {
 				return false
 			}
-			started := c.State.StartedAt
-			if owner := resolve.NetOwner(e, c); owner != nil && owner.State.StartedAt.After(started) {
-				started = owner.State.StartedAt // as in the plan's targets
+			owner := resolve.NetOwner(e, c)
+			if owner == nil {
+				owner = c
 			}
-			return t.StartedAt == started.UnixNano()
+			return t.StartedAt == resolve.Started(c, owner).UnixNano()
 		})
 	})
 }

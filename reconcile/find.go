@@ -32,7 +32,7 @@ func npmAddr(s *api.Snapshot, t resolve.Topology) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	self := s.Engine.Container(s.Self)
-	for _, a := range append(t.SharedWith(t.Net), t.Net.Attachments...) {
+	for _, a := range append(t.SharedWith(t.NetOwner), t.NetOwner.Attachments...) {
 		if a.IPv4.IsValid() && reaches(self, a.NetworkID) {
 			return netip.AddrPortFrom(a.IPv4, adminPort)
 		}
@@ -40,7 +40,7 @@ func npmAddr(s *api.Snapshot, t resolve.Topology) netip.AddrPort {
 	if self == nil {
 		return netip.AddrPort{}
 	}
-	for _, p := range t.Net.Published {
+	for _, p := range t.NetOwner.Published {
 		if p.Port.Number != adminPort || p.Port.Protocol != "tcp" || p.HostIP.IsLoopback() {
 			continue
 		}

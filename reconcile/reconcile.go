@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
-
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/plan"
 )
@@ -70,7 +68,6 @@ type Options struct {
 	SelfHints []string
 	// NPMURL is where NPM's API answers; empty: derived from its container.
 	NPMURL string
-	Log    logr.Logger
 }
 
 // Reconciler brings keys to their desired state, several at a time.
@@ -171,16 +168,13 @@ const freshFor = 20 * time.Second
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
 	s := api.Snapshot{FreshSince: time.Now().Add(-freshFor)}
-	withNPM := func() {
-		if !r.NPM.View(func(n *api.NPM) { s.NPM = n; use(&s) }) {
-			use(&s)
-		}
-	}
 	r.Engine.View(func(e *api.Engine) {
 		s.Engine, s.Self = e, self(e, r.SelfHints)
 		r.Prober.View(func(probes map[api.Target]api.Probe, machine map[netip.Addr]bool) {
 			s.Probes, s.Machine = probes, machine
-			withNPM()
+			if !r.NPM.View(func(n *api.NPM) { s.NPM = n; use(&s) }) {
+				use(&s)
+			}
 		})
 	})
 }

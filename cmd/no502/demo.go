@@ -114,7 +114,8 @@ func (d *demo) prepare(ctx context.Context) error {
 }
 
 // wait asks for every page, as a visitor who gives each try so much time, until
-// the answer is one that will do or the demo's patience ends. It reports whether all will do.
+// the answer is one that will do or the demo's patience ends. It reports whether
+// all will do.
 func (d *demo) wait(ctx context.Context, each time.Duration, willDo func(int, lab.Answer) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, d.patience)
 	defer cancel()

@@ -71,7 +71,7 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 			in := intent.Of(c.Labels, policy.Prefix)
 			c.Claims, c.Role = in.Domains, in.Role
 		},
-		Inspect: func(labels map[string]string, _, _ string) bool {
+		Inspect: func(labels map[string]string) bool {
 			return policy.Scope == api.ScopeAll || intent.Concerns(labels, policy.Prefix)
 		},
 	})
@@ -88,7 +88,7 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 	})
 	p.reconciler = reconcile.New(reconcile.Options{
 		Engine: p.engine, NPM: p.npm, Prober: p.prober, Recorder: p.board,
-		Policy: policy, SelfHints: at.selfHints, NPMURL: s.npmURL, Log: log,
+		Policy: policy, SelfHints: at.selfHints, NPMURL: s.npmURL,
 	})
 	return p, nil
 }
@@ -161,10 +161,7 @@ func (p *parts) ready() (bool, string) {
 		return false, "the Docker Engine at " + p.engine.Host()
 	}
 	if st := p.npm.State(); !st.Connected {
-		if st.Problem != "" {
-			return false, st.Problem
-		}
-		return false, "Nginx Proxy Manager"
+		return false, st.Problem
 	}
 	return true, ""
 }

@@ -19,9 +19,10 @@ const (
 )
 
 // Attach connects a container to a network (by its ID, or a name that one
-// network has) under these aliases, and at this address if it is valid. Whoever is attached already stays as it is, except
-// that a stopped container's own attachment takes the new address: a pinned
-// one that is in use keeps a container from starting.
+// network has) under these aliases, and at this address if it is valid. Whoever
+// is attached already stays as it is, except that a stopped container's own
+// attachment takes the new address: a pinned one that is in use keeps a
+// container from starting.
 //
 // An address that cannot be had is given up: the container is attached at one
 // that the Engine chooses. Afterwards the cache has the attachment.

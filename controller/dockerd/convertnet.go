@@ -62,8 +62,7 @@ func dynamicRange(in network.Inspect, pool network.IPAMConfig, prefix netip.Pref
 	return netip.Prefix{}
 }
 
-// gateway is a pool's gateway. Where the Engine does not show
-// it, it took the first one that is free, from the range if there is one.
+// gateway is a pool's gateway. Where the Engine does not show it, it took the first one that is free, from the range if there is one.
 func gateway(pool network.IPAMConfig, prefix netip.Prefix) netip.Addr {
 	if pool.Gateway != "" {
 		return parseAddr(pool.Gateway)

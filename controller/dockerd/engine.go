@@ -36,7 +36,7 @@ type Options struct {
 	// Inspect selects the containers that are worth a whole description when
 	// everything is listed. Nil: all of them. A container that was named by
 	// an event, or looked at, is described whole from then on.
-	Inspect func(labels map[string]string, name, image string) bool
+	Inspect func(labels map[string]string) bool
 	// Describe adds to a container what its labels say, before it is kept.
 	// Nil: nothing.
 	Describe func(*api.Container)

@@ -49,7 +49,7 @@ func realEngine(t *testing.T) *real {
 		t.Skipf("needs a Docker Engine, but none answers at %s: %v", host, err)
 	}
 	t.Logf("Docker Engine at %s, API %s", host, ping.APIVersion)
-	engine, err := Open(Options{Host: host, Inspect: func(labels map[string]string, _, _ string) bool {
+	engine, err := Open(Options{Host: host, Inspect: func(labels map[string]string) bool {
 		return labels[enabled] == "true"
 	}})
 	if err != nil {

@@ -101,7 +101,7 @@ func (e *Engine) describe(ctx context.Context, rows []container.Summary, l *list
 
 // worth tells whether a row of the list is to be inspected.
 func (e *Engine) worth(c *api.Container) bool {
-	if e.opts.Inspect == nil || e.opts.Inspect(c.Labels, c.Name, c.Image) {
+	if e.opts.Inspect == nil || e.opts.Inspect(c.Labels) {
 		return true
 	}
 	known := false

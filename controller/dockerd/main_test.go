@@ -53,7 +53,7 @@ func inBubble(t *testing.T, test func(t *testing.T, r *rig)) {
 		engine, err := Open(Options{
 			Host:        "tcp://docker:2375",
 			DialContext: docker.DialContext,
-			Inspect: func(labels map[string]string, _, _ string) bool {
+			Inspect: func(labels map[string]string) bool {
 				return labels[enabled] == "true"
 			},
 			Log: r.logger(),

@@ -1,6 +1,7 @@
 package dockerd
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +14,15 @@ var (
 	cgroupOf = regexp.MustCompile(`(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:$|/|\n)`)
 	shortID  = regexp.MustCompile(`^[0-9a-f]{12}$`)
 )
+
+// SelfHints are the IDs, best first, of which one may be the container that
+// this process runs in. None outside Docker.
+func SelfHints() []string {
+	hostname, _ := os.Hostname()                     // what cannot be read
+	mounts, _ := os.ReadFile("/proc/self/mountinfo") // gives no hint
+	cgroup, _ := os.ReadFile("/proc/self/cgroup")
+	return selfCandidates(hostname, string(mounts), string(cgroup))
+}
 
 // selfCandidates are the IDs that this container may have, best first. A
 // control group is a container's own; host name and mounted files are another

@@ -15,24 +15,21 @@ var (
 	ErrNoURL = errors.New("NPM's address is not known yet")
 	// ErrNotSetUp: NPM has no user yet.
 	ErrNotSetUp = errors.New("NPM is not set up yet: open its admin page and make the first user")
-	// ErrStale: somebody edited the host since the caller's plan was made. The
-	// cache holds the host as it is now; plan again.
-	ErrStale = api.ErrStale
 	// ErrGone: the host was deleted, or is hidden from no502's user. It is
-	// also an ErrStale.
+	// also an api.ErrStale.
 	ErrGone error = stale("deleted meanwhile")
 	// ErrDisabled: the host is switched off, and so is not written. It is also
-	// an ErrStale.
+	// an api.ErrStale.
 	ErrDisabled error = stale("disabled meanwhile")
 	// ErrInvalidForward: an endpoint that must not reach NPM.
 	ErrInvalidForward = errors.New("not a forward endpoint")
 )
 
-// stale is an error that calls for a new plan, like ErrStale.
+// stale is an error that calls for a new plan, like api.ErrStale.
 type stale string
 
 func (e stale) Error() string        { return string(e) }
-func (e stale) Is(target error) bool { return target == ErrStale }
+func (e stale) Is(target error) bool { return target == api.ErrStale }
 
 // APIError is an answer of NPM that is not a success.
 type APIError struct {

@@ -143,7 +143,7 @@ func (c *Client) take(rows []listed) []api.Key {
 			changed = append(changed, id)
 		}
 	}
-	c.entries, c.state.Synced = entries, true
+	c.entries = entries
 	if first {
 		return nil
 	}

@@ -87,7 +87,6 @@ type State struct {
 	URL       string // where NPM is; empty while that is not known
 	Version   string // of NPM: "2.15.1"; empty while that is not known
 	Connected bool   // the last look at NPM succeeded
-	Synced    bool   // there was a complete list
 	Watching  bool   // NPM's files are watched, beside polling
 	Problem   string // why it is not connected, as a sentence; else empty
 }

@@ -214,6 +214,13 @@ func (s *session) refuse(identity, secret string, err error) error {
 	return err
 }
 
+// retryAt is when the refused credentials may be tried again.
+func (s *session) retryAt() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retry
+}
+
 // mayRetry reports whether a new login makes sense: the pause is over, or the
 // credentials are others than those refused.
 func (s *session) mayRetry() bool {
@@ -283,11 +290,4 @@ func newBackOff(first time.Duration, factor float64, most time.Duration) *backof
 		backoff.WithInitialInterval(first), backoff.WithMultiplier(factor),
 		backoff.WithMaxInterval(most), backoff.WithMaxElapsedTime(0),
 		backoff.WithRandomizationFactor(0))
-}
-
-// retryAt is when the refused credentials may be tried again.
-func (s *session) retryAt() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.retry
 }

@@ -87,7 +87,7 @@ func (c *Client) mend(ctx context.Context) {
 				mark = h.Mark()
 			}
 		})
-		var err error = ErrStale
+		var err error = api.ErrStale
 		if mark != api.MarkOff {
 			err = c.Resave(ctx, id)
 		}
@@ -95,7 +95,7 @@ func (c *Client) mend(ctx context.Context) {
 		case err == nil:
 			c.log.Info("saved a proxy host again, after a write without a clear answer", "host", id)
 			c.tell(api.HostKey(id))
-		case errors.Is(err, ErrStale): // deleted, disabled or marked off: not ours any more
+		case errors.Is(err, api.ErrStale): // deleted, disabled or marked off: not ours any more
 			c.drop(id)
 		default:
 			c.log.V(1).Info("saving a proxy host again failed", "host", id, "error", err.Error())

@@ -25,8 +25,8 @@ const (
 
 // Patch rewrites where a proxy host forwards to, and nothing else, and notes
 // in its meta what for. It reads the host first: if it no longer forwards to
-// from, that is an ErrStale; a deleted host is an ErrGone, a disabled one an
-// ErrDisabled (both are ErrStale as well). If nginx rejects what it accepted
+// from, that is an api.ErrStale; a deleted host is an ErrGone, a disabled one an
+// ErrDisabled (both are that as well). If nginx rejects what it accepted
 // before, the host is restored: a *RejectedError. If NPM's answer is an error
 // or lost: an *OutcomeError. An endpoint that must not reach NPM is an
 // ErrInvalidForward, and not written. from and to being equal, nothing is done.
@@ -45,7 +45,7 @@ func (c *Client) Patch(ctx context.Context, host int, from, to api.Endpoint, bac
 			// Our own write, whose outcome was not clear: once more, in full.
 			previous = api.Endpoint{}
 		} else if previous != from {
-			return change{}, fmt.Errorf("proxy host %d forwards to %s, not to %s: %w", host, previous, from, ErrStale)
+			return change{}, fmt.Errorf("proxy host %d forwards to %s, not to %s: %w", host, previous, from, api.ErrStale)
 		}
 		ours, err := json.Marshal(c.ownership(before, from, to, backend))
 		meta := metaToSend(before)

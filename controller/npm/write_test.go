@@ -152,9 +152,9 @@ func TestPatchStale(t *testing.T) {
 		admin.do(t, http.MethodPost, hostPath(2)+"/disable")
 		admin.do(t, http.MethodDelete, hostPath(3))
 
-		for id, want := range map[int]error{1: ErrStale, 2: ErrDisabled, 3: ErrGone} {
+		for id, want := range map[int]error{1: api.ErrStale, 2: ErrDisabled, 3: ErrGone} {
 			err := b.Patch(t.Context(), id, was(id), web, "web")
-			if !errors.Is(err, want) || !errors.Is(err, ErrStale) {
+			if !errors.Is(err, want) || !errors.Is(err, api.ErrStale) {
 				t.Errorf("host %d: %v, want %v", id, err, want)
 			}
 			eq(t, "notified", b.heard(), api.HostKey(id).String())

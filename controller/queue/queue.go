@@ -17,9 +17,9 @@ import (
 // waiting is for an app that is just starting. What fails is left alone for
 // longer and longer; what is only waited for is looked at again soon.
 const (
-	FirstPause  = 250 * time.Millisecond
-	LastPause   = 5 * time.Minute
-	LongestWait = 10 * time.Second
+	firstPause  = 250 * time.Millisecond
+	lastPause   = 5 * time.Minute
+	longestWait = 10 * time.Second
 )
 
 // Queue of keys.
@@ -35,9 +35,9 @@ func New() Queue {
 }
 
 // AddWaiting adds a key after a pause that grows like that of AddRateLimited,
-// but not beyond LongestWait.
+// but not beyond longestWait.
 func (q Queue) AddWaiting(key api.Key) {
-	q.AddAfter(key, min(q.limiter.When(key), LongestWait))
+	q.AddAfter(key, min(q.limiter.When(key), longestWait))
 }
 
 // limiter gives each key an exponential backoff of its own.
@@ -60,9 +60,9 @@ func (l *limiter) When(key api.Key) time.Duration {
 	r := l.backoffs[key]
 	if r == nil {
 		r = &retries{backoff: backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(FirstPause),
+			backoff.WithInitialInterval(firstPause),
 			backoff.WithMultiplier(2),
-			backoff.WithMaxInterval(LastPause),
+			backoff.WithMaxInterval(lastPause),
 			backoff.WithMaxElapsedTime(0), // the default gives up after 15 minutes
 		)}
 		l.backoffs[key] = r

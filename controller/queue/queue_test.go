@@ -27,7 +27,7 @@ func inBubble(t *testing.T, test func(t *testing.T, q Queue)) {
 func TestPausesGrow(t *testing.T) {
 	inBubble(t, func(t *testing.T, q Queue) {
 		key := api.HostKey(1)
-		wanted := FirstPause
+		wanted := firstPause
 		spread := map[time.Duration]bool{}
 		for try := 1; try <= 40; try++ {
 			began := time.Now()
@@ -44,9 +44,9 @@ func TestPausesGrow(t *testing.T) {
 				t.Errorf("try %d: a pause of %v, want about %v", try, took, wanted)
 			}
 			spread[took*100/wanted] = true
-			wanted = min(2*wanted, LastPause)
+			wanted = min(2*wanted, lastPause)
 		}
-		if wanted != LastPause || len(spread) < 10 {
+		if wanted != lastPause || len(spread) < 10 {
 			t.Errorf("pauses are not spread: %v", spread)
 		}
 	})
@@ -61,7 +61,7 @@ func TestWaiting(t *testing.T) {
 			q.AddWaiting(key)
 			got, _ := q.Get()
 			q.Done(got)
-			if took := time.Since(began); took > LongestWait || try > 10 && took != LongestWait {
+			if took := time.Since(began); took > longestWait || try > 10 && took != longestWait {
 				t.Errorf("try %d: a pause of %v", try, took)
 			}
 		}
@@ -86,11 +86,11 @@ func TestForget(t *testing.T) {
 		began := time.Now()
 		q.AddRateLimited(two)
 		q.AddRateLimited(one)
-		if got, _ := q.Get(); got != one || time.Since(began) > 2*FirstPause {
+		if got, _ := q.Get(); got != one || time.Since(began) > 2*firstPause {
 			t.Errorf("%v comes first, after %v", got, time.Since(began))
 		}
 		q.Done(one)
-		if got, _ := q.Get(); got != two || time.Since(began) < LastPause/4 {
+		if got, _ := q.Get(); got != two || time.Since(began) < lastPause/4 {
 			t.Errorf("%v comes next, after %v", got, time.Since(began))
 		}
 		q.Done(two)

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/no502/no502/api"
 )
@@ -41,19 +42,19 @@ func answer(w http.ResponseWriter, status int, body any) {
 
 // View is a verdict as people and programs read it.
 type View struct {
-	Kind       api.Kind           `json:"kind"`
-	Name       string             `json:"name"`
-	OptedIn    bool               `json:"opted_in"`
-	Enabled    bool               `json:"enabled"`
-	Backend    api.Identity       `json:"backend,omitempty"`
-	Forward    *api.Endpoint      `json:"forward,omitempty"`
-	Endpoint   *api.Endpoint      `json:"endpoint,omitempty"`
-	Findings   []api.Finding      `json:"findings,omitempty"`
-	Conditions map[string]ViewCon `json:"conditions,omitempty"`
+	Kind       api.Kind                 `json:"kind"`
+	Name       string                   `json:"name"`
+	OptedIn    bool                     `json:"opted_in"`
+	Enabled    bool                     `json:"enabled"`
+	Backend    api.Identity             `json:"backend,omitempty"`
+	Forward    *api.Endpoint            `json:"forward,omitempty"`
+	Endpoint   *api.Endpoint            `json:"endpoint,omitempty"`
+	Findings   []api.Finding            `json:"findings,omitempty"`
+	Conditions map[string]ConditionView `json:"conditions,omitempty"`
 }
 
-// ViewCon is a condition as people and programs read it.
-type ViewCon struct {
+// ConditionView is a condition as people and programs read it.
+type ConditionView struct {
 	Status  api.ConditionStatus `json:"status"`
 	Reason  api.Code            `json:"reason,omitempty"`
 	Message string              `json:"message,omitempty"`
@@ -75,17 +76,17 @@ func Views(verdicts []api.Verdict) []View {
 		if v.Endpoint != (api.Endpoint{}) {
 			views[i].Endpoint = &v.Endpoint
 		}
-		views[i].Conditions = map[string]ViewCon{
+		views[i].Conditions = map[string]ConditionView{
 			"Resolved": view(v.Resolved), "Ready": view(v.Ready), "InSync": view(v.InSync),
 		}
 	}
 	return views
 }
 
-func view(c api.Condition) ViewCon {
-	vc := ViewCon{Status: c.Status, Reason: c.Reason, Message: c.Message}
+func view(c api.Condition) ConditionView {
+	cv := ConditionView{Status: c.Status, Reason: c.Reason, Message: c.Message}
 	if !c.Since.IsZero() {
-		vc.Since = c.Since.UTC().Format("2006-01-02T15:04:05Z07:00")
+		cv.Since = c.Since.UTC().Format(time.RFC3339)
 	}
-	return vc
+	return cv
 }

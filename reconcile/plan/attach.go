@@ -12,12 +12,7 @@ import (
 	"github.com/no502/no502/reconcile/resolve"
 )
 
-// attach plans to put a container on the proxy network.
-func (b *builder) attach(c *api.Container, because []api.Code) {
-	b.attachTo(b.t.Proxy, c, because)
-}
-
-func (b *builder) attachTo(n api.Network, c *api.Container, because []api.Code) {
+func (b *builder) attach(n api.Network, c *api.Container, because []api.Code) {
 	a := api.Action{
 		Op: api.OpAttach, Network: n.Name, Container: c.ID, Name: c.Name, Because: because,
 		Address: b.stableAddress(n, c),
@@ -58,11 +53,7 @@ func (b *builder) reach(c *api.Container, act bool) *api.Finding {
 	case "host":
 		return nil // reached through the machine's gateway address
 	case "none":
-		return &api.Finding{
-			Code:    api.CannotAttach,
-			Message: fmt.Sprintf("the container %s has no network (network_mode: none), and Docker does not attach such a one", c.Name),
-			Fix:     "remove network_mode: none from the service",
-		}
+		return noNetwork(c)
 	}
 	if b.opensEgress(c) {
 		return &api.Finding{
@@ -86,10 +77,21 @@ func (b *builder) reach(c *api.Container, act bool) *api.Finding {
 	case c.State.Status == api.Removing || c.State.Status == api.Dead:
 		f.Fix = "recreate the container"
 	default:
-		b.attach(c, []api.Code{api.NotOnProxyNetwork})
+		b.attach(b.t.Proxy, c, []api.Code{api.NotOnProxyNetwork})
 	}
 	return f
 }
+
+func noNetwork(c *api.Container) *api.Finding {
+	return &api.Finding{
+		Code:    api.CannotAttach,
+		Message: fmt.Sprintf("the container %s has no network (network_mode: none), and Docker does not attach such a one", c.Name),
+		Fix:     "remove network_mode: none from the service",
+	}
+}
+
+// renameOne cures two containers that answer to one name.
+const renameOne = "give one of them another name (container_name, or the alias)"
 
 // namesake: NPM already reaches another backend's container by the name that
 // this one would have on a network.
@@ -102,7 +104,7 @@ func (b *builder) namesake(n api.Network, c *api.Container) *api.Finding {
 			Code: api.CannotAttach,
 			Message: fmt.Sprintf("the container %s is kept off the network %s: NPM reaches %s by the name %s, and each would get the other's requests",
 				c.Name, n.Name, other.Name, c.Name),
-			Fix: "give one of them another name (container_name, or the alias)",
+			Fix: renameOne,
 		}
 	}
 	return nil

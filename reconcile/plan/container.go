@@ -28,7 +28,7 @@ func (b *builder) container(c *api.Container) {
 
 // isProxy: NPM's container, or the one whose network it uses.
 func (b *builder) isProxy(c *api.Container) bool {
-	return b.t.NPM != nil && (c.ID == b.t.NPM.ID || c.ID == b.t.Net.ID)
+	return b.t.NPM != nil && (c.ID == b.t.NPM.ID || c.ID == b.t.NetOwner.ID)
 }
 
 // meant: with scope "all" only containers that a host means are attached, not

@@ -289,12 +289,12 @@ func (j *judgement) forwardHost(at []*api.Container) string {
 		j.fail(&j.v.InSync, *f)
 		return ""
 	case name == j.h.Forward.Host, f.Code == api.ForwardHostShared && itsName(at, j.h.Forward.Host):
-		f.Fix = "give one of them another name (container_name, or the alias)"
+		f.Fix = renameOne
 		j.fail(&j.v.InSync, *f)
 		return j.h.Forward.Host
 	case resolve.Shared(j.s, j.t, at, name):
 		f.Message += fmt.Sprintf(", but other containers answer to %s as well", name)
-		f.Fix = "give one of them another name (container_name, or the alias)"
+		f.Fix = renameOne
 		j.fail(&j.v.InSync, *f)
 		return ""
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/no502/no502/api"
+	"github.com/no502/no502/reconcile/resolve"
 )
 
 // probed is what a backend's port answered: of its replicas the one that
@@ -20,12 +21,8 @@ func (j *judgement) probed(up, at []*api.Container, port uint16) (best api.Probe
 			known = false // just attached: its address is not known yet
 			continue
 		}
-		started := c.State.StartedAt
-		if owner := at[i].State.StartedAt; owner.After(started) {
-			started = owner // the network is no older than that
-		}
 		target := api.Target{
-			Container: c.ID, StartedAt: started.UnixNano(), Pid: c.State.Pid,
+			Container: c.ID, StartedAt: resolve.Started(c, at[i]).UnixNano(), Pid: c.State.Pid,
 			Addr: netip.AddrPortFrom(addr, port),
 		}
 		p, looked := j.s.Probes[target]

@@ -63,8 +63,8 @@ func (j *judgement) byAddress() bool {
 	addr, ok := api.HostAddr(j.h.Forward.Host)
 	return ok && slices.ContainsFunc(j.m.Containers, func(c *api.Container) bool {
 		return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool {
-			_, both := j.t.Net.Attachment(a.NetworkID)
-			return both && (a.IPv4 == addr || a.IPv6 == addr)
+			_, both := j.t.NetOwner.Attachment(a.NetworkID)
+			return both && a.Has(addr)
 		})
 	}) || j.throughMachine()
 }

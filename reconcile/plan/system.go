@@ -24,7 +24,7 @@ func (b *builder) system() {
 }
 
 func (b *builder) proxyNetwork(v *api.Verdict) {
-	net, proxy := b.t.Net, b.t.Proxy
+	owner, proxy := b.t.NetOwner, b.t.Proxy
 	because := api.NotOnProxyNetwork
 	if proxy.ID == "" {
 		because = api.NoProxyNetwork
@@ -39,14 +39,14 @@ func (b *builder) proxyNetwork(v *api.Verdict) {
 		}
 		b.act(api.Action{Op: api.OpCreateNetwork, Network: proxy.Name, Subnet: subnet, Because: []api.Code{because}})
 	}
-	if _, on := net.Attachment(proxy.ID); !on || proxy.ID == "" {
-		b.attachStanding(v, net, proxy, because)
+	if _, on := owner.Attachment(proxy.ID); !on || proxy.ID == "" {
+		b.attachStanding(v, owner, proxy, because)
 	}
 	if b.t.Nameless {
 		v.Findings = append(v.Findings, api.Finding{
 			Code:    api.NPMNeedsRestart,
-			Message: fmt.Sprintf("NPM's container %s was made for the default bridge: nginx resolves container names only if NPM was started after it joined %s", net.Name, proxy.Name),
-			Fix:     fmt.Sprintf("once, if names do not resolve: docker restart %s; for good: give it the network %s in its compose file", net.Name, proxy.Name),
+			Message: fmt.Sprintf("NPM's container %s was made for the default bridge: nginx resolves container names only if NPM was started after it joined %s", owner.Name, proxy.Name),
+			Fix:     fmt.Sprintf("once, if names do not resolve: docker restart %s; for good: give it the network %s in its compose file", owner.Name, proxy.Name),
 		})
 	}
 }
@@ -59,11 +59,7 @@ func (b *builder) attachStanding(v *api.Verdict, c *api.Container, n api.Network
 		v.Findings = append(v.Findings, *namesake)
 		return
 	case c.NetworkMode == "none":
-		v.Findings = append(v.Findings, api.Finding{
-			Code:    api.CannotAttach,
-			Message: fmt.Sprintf("the container %s has no network (network_mode: none), and Docker does not attach such a one", c.Name),
-			Fix:     "remove network_mode: none from the service",
-		})
+		v.Findings = append(v.Findings, *noNetwork(c))
 		return
 	case because == api.NotOnProxyNetwork:
 		v.Findings = append(v.Findings, api.Finding{
@@ -72,12 +68,12 @@ func (b *builder) attachStanding(v *api.Verdict, c *api.Container, n api.Network
 			Fix:     "no502 attaches it",
 		})
 	}
-	b.attachTo(n, c, []api.Code{because})
+	b.attach(n, c, []api.Code{because})
 }
 
 // attachSelf: from every network that NPM is on no502 sees what NPM sees.
 func (b *builder) attachSelf(v *api.Verdict, self *api.Container) {
-	if _, joins := self.Joins(); joins || self.NetworkMode == "host" || self.NetworkMode == "none" {
+	if !self.OwnNetwork() {
 		return
 	}
 	on := b.t.Networks()
@@ -96,11 +92,8 @@ func (b *builder) attachSelf(v *api.Verdict, self *api.Container) {
 
 // missing: a container is not on a network, and could be put there.
 func missing(c *api.Container, n *api.Network) bool {
-	if _, joins := c.Joins(); joins || c.NetworkMode == "host" || c.NetworkMode == "none" {
-		return false
-	}
 	_, on := c.Attachment(n.ID)
-	return !on && (n.Driver == "bridge" || n.Driver == "overlay")
+	return !on && c.OwnNetwork() && (n.Driver == "bridge" || n.Driver == "overlay")
 }
 
 // freeSubnet is the first of 16 private /20s that no Docker network overlaps

@@ -24,7 +24,6 @@ const (
 	ByAddress Rule = "the forward host is its address"
 	ByMachine Rule = "it publishes that port of this machine"
 	ByMemory  Rule = "the forward host was its name or address before"
-	NoRule    Rule = ""
 )
 
 // Meaning is what a proxy host's forward host and port stand for.
@@ -130,14 +129,14 @@ func (r *resolver) npmItself() bool {
 	if r.host != "localhost" && !r.addr.IsLoopback() {
 		return false
 	}
-	if r.t.NPM != nil && (r.t.Net != r.t.NPM || len(r.s.Engine.Joining(r.t.Net.ID)) > 0) {
+	if r.t.NPM != nil && (r.t.NetOwner != r.t.NPM || len(r.s.Engine.Joining(r.t.NetOwner.ID)) > 0) {
 		return true
 	}
 	switch r.port {
 	case 81:
 		return true
 	case 80, 443:
-		return !slices.ContainsFunc(r.s.Engine.Publishing(r.port), func(c *api.Container) bool { return c.Up() && c != r.t.Net })
+		return !slices.ContainsFunc(r.s.Engine.Publishing(r.port), func(c *api.Container) bool { return c.Up() && c != r.t.NetOwner })
 	}
 	return false
 }
@@ -347,7 +346,7 @@ func (r *resolver) isMachine() bool {
 }
 
 func has(c *api.Container, addr netip.Addr) bool {
-	return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool { return a.IPv4 == addr || a.IPv6 == addr })
+	return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool { return a.Has(addr) })
 }
 
 func pinned(c *api.Container, addr netip.Addr) bool {

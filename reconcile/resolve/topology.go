@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/no502/no502/api"
 )
@@ -20,9 +21,8 @@ var images = []string{
 // Topology is where NPM stands among the Engine's networks.
 type Topology struct {
 	NPM *api.Container // nil while it is not known
-	// Net is whose network NPM uses: its own, or with network_mode
-	// "container:X" (Compose: "service:x") X's.
-	Net *api.Container
+	// NetOwner is whose network NPM uses, as the function of that name has it.
+	NetOwner *api.Container
 	// Nameless: NPM was made for the default bridge, so that names may resolve
 	// only after a restart. What works by address is better left.
 	Nameless bool
@@ -41,22 +41,22 @@ func Locate(s *api.Snapshot, p api.Policy) Topology {
 	if t.NPM == nil {
 		return t
 	}
-	if t.Net = NetOwner(s.Engine, t.NPM); t.Net == nil {
+	if t.NetOwner = NetOwner(s.Engine, t.NPM); t.NetOwner == nil {
 		t.lose(api.CannotAttach, "recreate it: docker compose up -d --force-recreate",
 			"NPM's container %s uses the network of a container that no longer exists", t.NPM.Name)
 		return t
 	}
-	if t.Net.NetworkMode == "host" {
+	if t.NetOwner.NetworkMode == "host" {
 		t.lose(api.NPMHostMode, "run NPM on a user-defined network and publish ports 80, 443 and 81",
 			"NPM's container %s uses the machine's own network, where Docker's names do not resolve", t.NPM.Name)
 		return t
 	}
-	for _, a := range t.Net.Attachments {
+	for _, a := range t.NetOwner.Attachments {
 		if n := s.Engine.Network(a.NetworkID); n != nil && n.UserDefined() {
 			t.shared[n.ID] = n
 		}
 	}
-	t.Nameless = len(t.shared) == 0 || t.Net.NetworkMode == "bridge" || t.Net.NetworkMode == "default"
+	t.Nameless = len(t.shared) == 0 || t.NetOwner.NetworkMode == "bridge" || t.NetOwner.NetworkMode == "default"
 	t.findProxy(s.Engine, p)
 	if t.Proxy.ID != "" {
 		t.shared[t.Proxy.ID] = s.Engine.Network(t.Proxy.ID) // NPM is attached to it before anyone else
@@ -67,7 +67,7 @@ func Locate(s *api.Snapshot, p api.Policy) Topology {
 // lose gives up on an NPM that was found: nothing is planned without.
 func (t *Topology) lose(code api.Code, fix, format string, args ...any) {
 	t.Findings = append(t.Findings, api.Finding{Code: code, Message: fmt.Sprintf(format, args...), Fix: fix})
-	t.NPM, t.Net = nil, nil
+	t.NPM, t.NetOwner = nil, nil
 }
 
 // NetOwner is whose network a container uses: its own, or with network_mode
@@ -89,6 +89,15 @@ func NetOwner(e *api.Engine, c *api.Container) *api.Container {
 	return nil
 }
 
+// Started is when a container's processes and the network that they use were
+// both there: owner is whose network it uses.
+func Started(c, owner *api.Container) time.Time {
+	if owner.State.StartedAt.After(c.State.StartedAt) {
+		return owner.State.StartedAt
+	}
+	return c.State.StartedAt
+}
+
 func (t *Topology) findNPM(e *api.Engine, p api.Policy) {
 	var found []*api.Container
 	hint := "set NO502_NPM_CONTAINER to its name, or label it " + p.Prefix + ".role=" + api.RoleProxy
@@ -102,7 +111,7 @@ func (t *Topology) findNPM(e *api.Engine, p api.Policy) {
 			found = append(found, e.OfImage(image)...)
 		}
 	}
-	if up := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !c.Up() }); len(up) > 0 {
+	if up := running(found); len(up) > 0 {
 		found = up // a stopped NPM beside a running one is a leftover
 	}
 	switch len(found) {
@@ -222,7 +231,7 @@ func (t Topology) Stand() string {
 	if t.NPM == nil {
 		return ""
 	}
-	stand := fmt.Sprintf("%s %s %s %q %t", t.NPM.ID, t.Net.ID, t.Proxy.ID, t.Proxy.Name, t.Nameless)
+	stand := fmt.Sprintf("%s %s %s %q %t", t.NPM.ID, t.NetOwner.ID, t.Proxy.ID, t.Proxy.Name, t.Nameless)
 	for _, n := range t.Networks() {
 		stand += " " + n.ID
 	}
@@ -233,7 +242,7 @@ func (t Topology) Stand() string {
 // address.
 func (t Topology) Reaches(c *api.Container, addr netip.Addr) bool {
 	return slices.ContainsFunc(c.Attachments, func(a api.Attachment) bool {
-		return t.shared[a.NetworkID] != nil && (a.IPv4 == addr || a.IPv6 == addr)
+		return t.shared[a.NetworkID] != nil && a.Has(addr)
 	})
 }
 

@@ -98,7 +98,7 @@ func addressWords(t Topology, m Meaning, addr netip.Addr, at []*api.Container, f
 	for _, c := range at {
 		for _, a := range c.Attachments {
 			switch {
-			case a.IPv4 != addr && a.IPv6 != addr && a.Pinned != addr:
+			case !a.Has(addr) && a.Pinned != addr:
 			case t.shared[a.NetworkID] == nil:
 				return found(api.ForwardHostAddress, "NPM forwards to %s, the address of %s on the network %s, which NPM is not on", addr, c.Name, a.Network)
 			case a.Pinned == addr:

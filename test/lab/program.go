@@ -36,7 +36,6 @@ type Process struct {
 	Env      []string // "KEY=value"
 	Hostname string
 	Network  npmtest.Network
-	Binds    []string // "machine:container[:ro]"
 	Stdin    io.Reader
 	Stdout   io.Writer
 }
