@@ -91,7 +91,7 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 	case api.KindSystem:
 		r.FindNPM()
 		r.prune()
-		res.Then = r.resettled()
+		res.Then = r.ifTopologyChanged()
 	case api.KindHost:
 		if r.memory.judged(key, p) {
 			res.Then = r.claiming(key)
@@ -103,15 +103,15 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 	return res
 }
 
-// resettled are all keys if NPM stands elsewhere among the networks than when
-// this was last asked: what it reaches may be another container each.
-func (r *Reconciler) resettled() (keys []api.Key) {
-	var stand string
-	r.snapshot(func(s *api.Snapshot) { stand = resolve.Locate(s, r.Policy).Stand() })
-	if r.memory.moved(stand) {
+// ifTopologyChanged are all keys if NPM is on other networks than when this was
+// last asked: what it reaches may be another container each.
+func (r *Reconciler) ifTopologyChanged() (keys []api.Key) {
+	var fingerprint string
+	r.snapshot(func(s *api.Snapshot) { fingerprint = resolve.Locate(s, r.Policy).Fingerprint() })
+	if r.memory.topologyChanged(fingerprint) {
 		keys = r.Keys()[1:] // without the system's own
 	}
-	r.memory.stands(stand)
+	r.memory.setTopology(fingerprint)
 	return keys
 }
 
@@ -137,7 +137,7 @@ func (r *Reconciler) touched(container string) []api.Key {
 		var was api.Identity
 		keys, was = r.memory.hostsOf(container, c)
 		t := resolve.Locate(s, r.Policy)
-		if r.memory.moved(t.Stand()) || container == s.Self || t.NPM != nil && (container == t.NPM.ID || container == t.NetOwner.ID) {
+		if r.memory.topologyChanged(t.Fingerprint()) || container == s.Self || t.NPM != nil && (container == t.NPM.ID || container == t.NetOwner.ID) {
 			keys = append(keys, api.SystemKey())
 		}
 		var related []int

@@ -24,8 +24,8 @@ type memory struct {
 	meant    map[api.Key][]api.Identity        // likewise, of every host that was judged
 	proven   map[int]api.Proven                // by proxy host
 	resolved map[int]resolved                  // by proxy host
-	// stand is where NPM stood when the system was last looked at; nil before.
-	stand *string
+	// topology is its fingerprint when the system was last looked at; nil before.
+	topology *string
 }
 
 // resolved is what nginx made of a host's forward host.
@@ -207,16 +207,16 @@ func (m *memory) gone(s *api.Snapshot) (keys []api.Key) {
 	return keys
 }
 
-// moved reports whether NPM stands elsewhere than it did when the system was
-// last looked at.
-func (m *memory) moved(stand string) bool {
+// topologyChanged reports whether the topology is another than when the system
+// was last looked at.
+func (m *memory) topologyChanged(fingerprint string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.stand != nil && *m.stand != stand
+	return m.topology != nil && *m.topology != fingerprint
 }
 
-func (m *memory) stands(stand string) {
+func (m *memory) setTopology(fingerprint string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.stand = &stand
+	m.topology = &fingerprint
 }

@@ -111,7 +111,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 			var res Result
 			if key.Kind == api.KindSystem {
 				r.FindNPM() // where nothing may be changed, NPM can be looked at all the same
-				res.Then = r.resettled()
+				res.Then = r.ifTopologyChanged()
 			}
 			return res, err
 		}

@@ -42,7 +42,7 @@ func (b *builder) meant(c *api.Container) bool {
 		if !h.Enabled || h.Mark() == api.MarkOff || h.Mark() == api.MarkObserve {
 			return false
 		}
-		return slices.Contains(resolve.Mean(b.s, b.p, b.t, h).Containers, c)
+		return slices.Contains(resolve.Resolve(b.s, b.p, b.t, h).Containers, c)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 type judgement struct {
 	*builder
 	h   *api.ProxyHost
-	m   resolve.Meaning
+	m   resolve.Resolution
 	in  intent.Intent
 	v   api.Verdict
 	act bool // may attach, probe and write
@@ -45,7 +45,7 @@ func (j *judgement) judge() {
 		j.set(&j.v.Resolved, api.Unknown, "", "left alone: its scheme is neither http nor https")
 		return
 	}
-	j.m = resolve.Mean(j.s, j.p, j.t, j.h)
+	j.m = resolve.Resolve(j.s, j.p, j.t, j.h)
 	// The host's own mark comes first, then the labels of what it means, then
 	// the scope; a denying label outweighs all.
 	enabled, denied := resolve.Enabled(j.replicas(), j.p)
@@ -165,13 +165,13 @@ func (j *judgement) backend() {
 	up, at := j.reached()
 	if len(up) == 0 {
 		if !j.act {
-			j.words()
+			j.checkForwardHost()
 		}
 		return
 	}
 	if j.blind(at) {
 		j.plan.Wants.Attached = true
-		j.words()
+		j.checkForwardHost()
 		return
 	}
 	port, ok := j.port(up, at)
@@ -222,13 +222,13 @@ func (j *judgement) reached() (up, at []*api.Container) {
 	return up, at
 }
 
-// words reports a bad forward host of a backend that is not reached anyway.
-func (j *judgement) words() {
+// checkForwardHost reports a bad forward host of a backend that is not reached anyway.
+func (j *judgement) checkForwardHost() {
 	at := resolve.NetOwner(j.s.Engine, j.m.Containers[0])
 	if at == nil || at.NetworkMode == "host" {
 		return
 	}
-	if f := resolve.Words(j.s, j.t, j.m, j.h.Forward.Host, []*api.Container{at}); f != nil {
+	if f := resolve.CheckForwardHost(j.s, j.t, j.m, j.h.Forward.Host, []*api.Container{at}); f != nil {
 		j.wrong(*f, "forward to "+at.Name)
 	}
 }
@@ -278,7 +278,7 @@ func (j *judgement) forwardHost(at []*api.Container) string {
 	if at[0].NetworkMode == "host" {
 		return j.gatewayHost(fmt.Sprintf("%s uses the machine's own network", at[0].Name))
 	}
-	f := resolve.Words(j.s, j.t, j.m, j.h.Forward.Host, at)
+	f := resolve.CheckForwardHost(j.s, j.t, j.m, j.h.Forward.Host, at)
 	if f == nil {
 		return j.h.Forward.Host
 	}

@@ -48,7 +48,7 @@ func (j *judgement) visible() (wrong []string) {
 	case at.NetworkMode == "host":
 		wrong = append(wrong, fmt.Sprintf("NPM forwards to %s, but %s uses the machine's own network", j.h.Forward.Host, at.Name))
 	default:
-		f := resolve.Words(j.s, j.t, j.m, j.h.Forward.Host, []*api.Container{at})
+		f := resolve.CheckForwardHost(j.s, j.t, j.m, j.h.Forward.Host, []*api.Container{at})
 		// Another case resolves as well: that is no trouble to anybody.
 		if f != nil && f.Code != api.ForwardHostCase {
 			wrong = append(wrong, f.Message)

@@ -225,17 +225,17 @@ func (t Topology) SharedWith(c *api.Container) []api.Attachment {
 	return list
 }
 
-// Stand is where NPM stands, for comparison: all on which depends what it
+// Fingerprint is the topology for comparison: all on which depends what NPM
 // reaches, and how.
-func (t Topology) Stand() string {
+func (t Topology) Fingerprint() string {
 	if t.NPM == nil {
 		return ""
 	}
-	stand := fmt.Sprintf("%s %s %s %q %t", t.NPM.ID, t.NetOwner.ID, t.Proxy.ID, t.Proxy.Name, t.Nameless)
+	f := fmt.Sprintf("%s %s %s %q %t", t.NPM.ID, t.NetOwner.ID, t.Proxy.ID, t.Proxy.Name, t.Nameless)
 	for _, n := range t.Networks() {
-		stand += " " + n.ID
+		f += " " + n.ID
 	}
-	return stand
+	return f
 }
 
 // Reaches reports whether NPM shares the network on which a container has this

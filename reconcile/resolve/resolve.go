@@ -26,8 +26,8 @@ const (
 	ByMemory  Rule = "the forward host was its name or address before"
 )
 
-// Meaning is what a proxy host's forward host and port stand for.
-type Meaning struct {
+// Resolution is what a proxy host's forward host and port stand for.
+type Resolution struct {
 	Backend    api.Identity
 	Containers []*api.Container // the backend's replicas, by name
 	Rule       Rule
@@ -48,10 +48,10 @@ type Meaning struct {
 }
 
 // Known reports whether exactly one backend is meant.
-func (m Meaning) Known() bool { return len(m.Containers) > 0 }
+func (m Resolution) Known() bool { return len(m.Containers) > 0 }
 
-// Mean finds the backend that a proxy host means.
-func Mean(s *api.Snapshot, p api.Policy, t Topology, h *api.ProxyHost) Meaning {
+// Resolve finds the backend that a proxy host means.
+func Resolve(s *api.Snapshot, p api.Policy, t Topology, h *api.ProxyHost) Resolution {
 	r := resolver{s: s, p: p, t: t, host: api.BareHost(h.Forward.Host), port: h.Forward.Port}
 	r.addr, _ = api.HostAddr(r.host)
 	o := h.Ownership
@@ -76,7 +76,7 @@ type resolver struct {
 	addr netip.Addr // valid when host is one
 	port uint16
 
-	m    Meaning
+	m    Resolution
 	also api.Identity // had the name or address before the one that was found
 	asks netip.Addr
 }

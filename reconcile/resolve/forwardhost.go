@@ -42,11 +42,11 @@ func cutSuffixFold(s, suffix string) (string, bool) {
 	return s, false
 }
 
-// Words judges the words of a forward host, given the backend that it means
+// CheckForwardHost judges a forward host, given the backend that it means
 // (at is who is reached for it: the backend's replicas, or the container whose
-// network they use). Nil means that they are good: NPM resolves them to this
-// backend, to nobody else, and they outlive a recreate.
-func Words(s *api.Snapshot, t Topology, m Meaning, host string, at []*api.Container) *api.Finding {
+// network they use). Nil means that it is good: NPM resolves it to this backend,
+// to nobody else, and it outlives a recreate.
+func CheckForwardHost(s *api.Snapshot, t Topology, m Resolution, host string, at []*api.Container) *api.Finding {
 	name := at[0].Name
 	found := func(code api.Code, format string, args ...any) *api.Finding {
 		return &api.Finding{Code: code, Message: fmt.Sprintf(format, args...)}
@@ -55,7 +55,7 @@ func Words(s *api.Snapshot, t Topology, m Meaning, host string, at []*api.Contai
 		if addr.Is6() && !strings.HasPrefix(host, "[") {
 			return found(api.InvalidForward, "NPM forwards to %s, an IPv6 address, which nginx takes in brackets only (%s is meant)", host, name)
 		}
-		return addressWords(t, m, addr, at, found)
+		return checkAddress(t, m, addr, at, found)
 	}
 	word := strings.TrimSuffix(host, ".")
 	if !api.IsForwardHost(word) {
@@ -93,7 +93,7 @@ func known(s *api.Snapshot, t Topology, name string) bool {
 	return slices.ContainsFunc(s.Engine.Named(name), func(c *api.Container) bool { return t.Answers(c, name) })
 }
 
-func addressWords(t Topology, m Meaning, addr netip.Addr, at []*api.Container, found func(api.Code, string, ...any) *api.Finding) *api.Finding {
+func checkAddress(t Topology, m Resolution, addr netip.Addr, at []*api.Container, found func(api.Code, string, ...any) *api.Finding) *api.Finding {
 	name := at[0].Name
 	for _, c := range at {
 		for _, a := range c.Attachments {
@@ -157,7 +157,7 @@ func Shared(s *api.Snapshot, t Topology, at []*api.Container, name string) bool 
 // else. Where NPM shares several networks with it, the name is qualified, so
 // that the answer is the network that is meant. A name to which others answer
 // too is the last resort.
-func Name(s *api.Snapshot, t Topology, m Meaning, at []*api.Container) string {
+func Name(s *api.Snapshot, t Topology, m Resolution, at []*api.Container) string {
 	alias := commonAlias(s, t, at)
 	name := at[0].Name
 	for _, c := range at {
