@@ -110,8 +110,7 @@ func embeddedRun(ctx context.Context, e *dockerdtest.Engine, box *dockerdtest.Bo
 	var s settings
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	s.bind(flags)
-	lookup := func(key string) (string, bool) { v := p.Getenv(key); return v, v != "" }
-	if err := fromEnvironment(flags, lookup); err != nil {
+	if err := fromEnvironment(flags, p.Env); err != nil {
 		return err
 	}
 	s.dockerHost, s.npmData, s.hostProc = "tcp://docker", "", ""
@@ -197,6 +196,14 @@ func (g *ground) stay(ctx context.Context, d *demo) {
 		<-ctx.Done()
 		return
 	}
-	fmt.Fprintf(d.say, "\neverything runs on. To look: docker logs -f %s\nTo clear away: docker rm -f $(docker ps -aq --filter label=no502-stage=%s)\n",
-		d.lab.Name("no502"), demoName)
+	fmt.Fprintf(d.say, `
+everything runs on, until the next demo. To play with it:
+  docker logs -f %[1]sno502             what no502 says
+  docker exec %[1]sno502 /no502 plan    what it would change now
+  docker port %[1]snpm                  where NPM answers: 80 the hosts, 81 its API
+                                        (%[2]s, %[3]s)
+To clear away:
+  docker rm -fv $(docker ps -aq --filter label=no502-stage=%[4]s)
+  docker network rm %[1]sno502 $(docker network ls -q --filter label=no502-stage=%[4]s)
+`, d.lab.Prefix, lab.Email, lab.Password, demoName)
 }

@@ -75,10 +75,24 @@ func lookOnce(ctx context.Context, s settings, at place, say io.Writer) (api.Pla
 		case <-news:
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			_, waitsFor := p.ready()
-			return api.Plan{}, fmt.Errorf("no plan is made from half a picture; still waiting for: %s", waitsFor)
+			return api.Plan{}, p.stuck(ctx)
 		}
 	}
+}
+
+// stuck says what is waited for, and what is known about why.
+func (p *parts) stuck(ctx context.Context) error {
+	_, waitsFor := p.ready()
+	why := ""
+	for _, v := range p.reconciler.Plan(ctx).Verdicts {
+		if v.Key.Kind != api.KindSystem {
+			continue
+		}
+		for _, f := range v.Findings {
+			why += fmt.Sprintf("; %s (%s)", f.Message, f.Fix)
+		}
+	}
+	return fmt.Errorf("no plan without both Docker and NPM; still waiting for: %s%s", waitsFor, why)
 }
 
 func printPlan(w io.Writer, p api.Plan) (err error) {
@@ -87,10 +101,17 @@ func printPlan(w io.Writer, p api.Plan) (err error) {
 			_, err = fmt.Fprintf(w, format+"\n", args...)
 		}
 	}
-	if len(p.Actions) == 0 {
-		line("Nothing to change.")
-	} else {
+	found := 0
+	for _, v := range p.Verdicts {
+		found += len(v.Findings)
+	}
+	switch {
+	case len(p.Actions) > 0:
 		line("no502 would:")
+	case found > 0:
+		line("Nothing that no502 would change.")
+	default:
+		line("Nothing to change.")
 	}
 	for _, a := range p.Actions {
 		line("  %s\n      because: %s", a, a.Why())

@@ -69,7 +69,7 @@ func command(cmd *cobra.Command, run func(*cobra.Command, settings) error) *cobr
 	cmd.Args = cobra.NoArgs
 	cmd.Long = strings.TrimSpace(cmd.Long + "\n\nEvery flag has an environment twin: --npm-url is NO502_NPM_URL.")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := fromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
+		if err := fromEnvironment(cmd.Flags(), os.Environ()); err != nil {
 			return err
 		}
 		if err := s.check(); err != nil {
@@ -80,19 +80,34 @@ func command(cmd *cobra.Command, run func(*cobra.Command, settings) error) *cobr
 	return cmd
 }
 
-// fromEnvironment sets the flags that were not given from NO502_… variables.
-func fromEnvironment(f *pflag.FlagSet, lookup func(string) (string, bool)) (err error) {
-	f.VisitAll(func(flag *pflag.Flag) {
-		name := twin(flag.Name)
-		value, ok := lookup(name)
-		if !ok || value == "" || flag.Changed || err != nil {
-			return
+// fromEnvironment sets the flags that were not given from NO502_… variables. One
+// that is no setting is an error: it was meant to be one.
+func fromEnvironment(f *pflag.FlagSet, environ []string) error {
+	twins := map[string]*pflag.Flag{}
+	f.VisitAll(func(flag *pflag.Flag) { twins[twin(flag.Name)] = flag })
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		flag := twins[name]
+		switch {
+		case !strings.HasPrefix(name, "NO502_") || value == "":
+		case flag == nil:
+			return fmt.Errorf("%s is not a setting; `no502 run --help` lists them", name)
+		case flag.Changed:
+		default:
+			if err := flag.Value.Set(value); err != nil {
+				return fmt.Errorf("%s=%q is not allowed: want %s: %s", name, value, kind(flag), flag.Usage)
+			}
 		}
-		if e := flag.Value.Set(value); e != nil {
-			err = fmt.Errorf("%s=%q is not allowed: want a %s: %s", name, value, flag.Value.Type(), flag.Usage)
-		}
-	})
-	return err
+	}
+	return nil
+}
+
+// kind is what a flag takes, in words.
+func kind(flag *pflag.Flag) string {
+	if flag.Value.Type() == "duration" {
+		return "a duration such as 15s or 5m"
+	}
+	return "a " + flag.Value.Type()
 }
 
 // twin is the environment variable of a flag.

@@ -39,21 +39,12 @@ func (b *Board) Verdict(v api.Verdict) {
 	b.verdicts[v.Key] = v
 	for _, f := range v.Findings {
 		if !said(old, f) {
-			b.finding(v, f)
+			b.log.Info("found", "about", v.Name, "finding", f.Code, "message", f.Message, "fix", f.Fix)
 		}
 	}
 	if v.Key.Kind == api.KindHost && good(v) && !good(old) {
 		b.log.Info("proxy host is right", "host", v.Name, "forward", v.Forward.String())
 	}
-}
-
-func (b *Board) finding(v api.Verdict, f api.Finding) {
-	kv := []any{"about", v.Name, "finding", f.Code, "message", f.Message, "fix", f.Fix}
-	if v.OptedIn || v.Key.Kind == api.KindSystem {
-		b.log.Info("found", kv...)
-		return
-	}
-	b.log.V(1).Info("found, but not opted in", kv...)
 }
 
 // Done records a change that was made.
@@ -89,7 +80,9 @@ func Sort(verdicts []api.Verdict) {
 	})
 }
 
-func good(v api.Verdict) bool { return v.Ready.Status == api.True && v.InSync.Status == api.True }
+func good(v api.Verdict) bool {
+	return v.Ready.Status == api.True && v.InSync.Status == api.True && len(v.Findings) == 0
+}
 
 func said(v api.Verdict, f api.Finding) bool {
 	return slices.ContainsFunc(v.Findings, func(o api.Finding) bool {

@@ -80,16 +80,25 @@ func TestOneLinePerChange(t *testing.T) {
 	b.wantLogged(`"done" "action"="app.example.com: forward to http://app:1 instead of https://app:1" "because"="SchemeMismatch"`)
 }
 
-// What nobody opted in is no noise.
+// What nobody opted in, or what no longer is since its container is gone, is
+// reported as well, once.
 func TestNotOptedIn(t *testing.T) {
-	for verbosity, lines := range []int{0, 1} {
-		b := newBoard(t, verbosity)
-		v := verdict(1, api.False, closed)
-		v.OptedIn = false
-		b.Verdict(v)
-		if len(b.lines) != lines {
-			t.Errorf("at verbosity %d logged %q", verbosity, b.lines)
-		}
+	b := newBoard(t, 0)
+	v := verdict(1, api.False, closed)
+	v.OptedIn = false
+	b.Verdict(v)
+	b.Verdict(v)
+	if len(b.lines) != 1 {
+		t.Errorf("logged %q", b.lines)
+	}
+}
+
+// A host that nginx refuses is not right, whatever it forwards to.
+func TestRefused(t *testing.T) {
+	b := newBoard(t, 0)
+	b.Verdict(verdict(1, api.True, api.Finding{Code: api.NginxRejected, Message: "unknown directive"}))
+	if len(b.lines) != 1 || !strings.Contains(b.lines[0], "unknown directive") {
+		t.Errorf("logged %q", b.lines)
 	}
 }
 

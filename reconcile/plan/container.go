@@ -56,7 +56,7 @@ func (b *builder) missingHosts(c *api.Container, in intent.Intent) []api.Finding
 			fs = append(fs, api.Finding{
 				Code:    api.HostMissing,
 				Message: fmt.Sprintf("the container %s claims %s, but NPM has no proxy host for it", c.Name, d),
-				Fix:     "add a proxy host for " + d + " in NPM; its forward settings do not matter",
+				Fix:     "add a proxy host for " + d + " in NPM that forwards to " + c.Name,
 			})
 		}
 	}

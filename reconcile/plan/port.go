@@ -201,7 +201,7 @@ func (j *judgement) listening(up, at []*api.Container, port uint16) bool {
 			j.fail(&j.v.Ready, *ill)
 		}
 		if up[0].State.Health != api.Starting || p.Port != api.PortClosed {
-			j.fail(&j.v.Ready, closed(up[0], at[0], j.address(at[0]), port, p.Port))
+			j.fail(&j.v.Ready, j.closed(up[0], at[0], port, p.Port))
 		}
 	}
 	return known && p.Port == api.PortOpen

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/no502/no502/api"
 )
@@ -72,7 +71,7 @@ func exitMeaning(s api.State) string {
 
 // closed says what a port that is not open means. Owner is whose network the
 // container uses.
-func closed(c, owner *api.Container, addr netip.Addr, port uint16, state api.PortState) api.Finding {
+func (j *judgement) closed(c, owner *api.Container, port uint16, state api.PortState) api.Finding {
 	logs := "docker logs --tail 50 " + c.Name
 	switch {
 	case state == api.PortLoopback:
@@ -91,7 +90,7 @@ func closed(c, owner *api.Container, addr netip.Addr, port uint16, state api.Por
 	case state == api.PortSilent:
 		return api.Finding{
 			Code:    api.PortUnanswered,
-			Message: fmt.Sprintf("port %d of %s does not answer at %s: a firewall, or the app hangs", port, c.Name, addr),
+			Message: fmt.Sprintf("port %d of %s does not answer at %s: a firewall, or the app hangs", port, c.Name, j.address(owner)),
 			Fix:     "see why: " + logs,
 		}
 	}
@@ -99,7 +98,7 @@ func closed(c, owner *api.Container, addr netip.Addr, port uint16, state api.Por
 		Code: api.PortNotListening,
 		Message: fmt.Sprintf("%s runs, but nothing accepts connections on its port %d: the app is not up yet, listens on another port, or on 127.0.0.1 only",
 			c.Name, port),
-		Fix: "no502 waits for it; if it does not come: " + logs,
+		Fix: fmt.Sprintf("no502 waits for it; if another port is meant, name it with the label %s.port; else: %s", j.p.Prefix, logs),
 	}
 }
 

@@ -15,6 +15,9 @@ func (b *builder) system() {
 	v.Findings = slices.Clone(b.t.Findings)
 	if npm := b.t.NPM; npm != nil {
 		v.Backend = npm.Identity()
+		if f := down(npm); f != nil {
+			v.Findings = append(v.Findings, *f)
+		}
 		b.proxyNetwork(&v)
 		if self := b.s.Engine.Container(b.s.Self); self != nil && !b.isProxy(self) {
 			b.attachSelf(&v, self)
