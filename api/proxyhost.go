@@ -60,8 +60,11 @@ type Ownership struct {
 	Was *Endpoint `json:"was,omitempty"`
 }
 
-// OriginRepaired marks a host that a person made and no502 repaired.
-const OriginRepaired = "repaired"
+// Whose a host is: a person's, which no502 repaired, or made by no502.
+const (
+	OriginRepaired = "repaired"
+	OriginDeclared = "declared"
+)
 
 // Mark is what a host's Advanced tab says to no502.
 type Mark string

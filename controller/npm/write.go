@@ -218,13 +218,11 @@ func (c *Client) restore(ctx context.Context, before *api.ProxyHost) error {
 // changes its row before it tests nginx's configuration, so that an error may
 // have changed it.
 func (c *Client) failed(ctx context.Context, id int, ch change, err error) error {
-	var answer *APIError
-	var dial dialError
 	switch {
 	case isMissing(err):
 		c.forget(id)
 		return fmt.Errorf("proxy host %d: %w", id, ErrGone)
-	case errors.As(err, &dial), refused(err), errors.As(err, &answer) && answer.Status < 500:
+	case !unclear(err):
 		return fmt.Errorf("writing proxy host %d: %w", id, err)
 	}
 	outcome := &OutcomeError{Host: id, Err: err}
