@@ -153,16 +153,21 @@ func (w *world) host(i int, forward string, port int) {
 // app runs a container that serves plain HTTP on port 8080, as people do.
 func (w *world) app(name, network string, more ...func(*stage.Container)) (id string) {
 	w.t.Helper()
-	c := stage.Container{
-		Name: name, Image: appImage, Cmd: []string{"demo", "backend", "8080/http"}, Labels: enabled, Network: network,
-		Expose: []string{"8080"}, Env: []string{"NAME=" + name},
-	}
+	c := anApp(name, network)
 	for _, m := range more {
 		m(&c)
 	}
 	id, err := w.people.Run(w.t.Context(), c)
 	w.must(err)
 	return id
+}
+
+// anApp is a service that opted in, and serves on port 8080.
+func anApp(name, network string) stage.Container {
+	return stage.Container{
+		Name: name, Image: appImage, Cmd: []string{"demo", "backend", "8080/http"}, Labels: enabled, Network: network,
+		Expose: []string{"8080"}, Env: []string{"NAME=" + name},
+	}
 }
 
 // startNPM lets NPM listen.
