@@ -37,7 +37,7 @@ func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	case api.OpCreateNetwork:
 		err = r.createNetwork(ctx, a)
 	case api.OpAttach:
-		err = r.Engine.Attach(ctx, a.Container, r.networkID(a.Network), a.Address, a.Aliases)
+		err = r.Engine.Attach(ctx, a.Container, a.Network, a.Address, a.Aliases)
 	case api.OpPatch:
 		err = r.NPM.Patch(ctx, a.Host, a.From, a.To, a.Backend)
 	case api.OpResave:
@@ -66,16 +66,6 @@ func (r *Reconciler) createNetwork(ctx context.Context, a api.Action) error {
 		err = r.Engine.CreateNetwork(ctx, a.Network, api.Subnet{}, labels)
 	}
 	return err
-}
-
-func (r *Reconciler) networkID(name string) string {
-	id := name // the Engine takes names as well
-	r.Engine.View(func(e *api.Engine) {
-		if n := e.NetworkByName(name); n != nil {
-			id = n.ID
-		}
-	})
-	return id
 }
 
 // result says what follows from a plan that has been applied.

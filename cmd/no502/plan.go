@@ -116,13 +116,11 @@ func printPlan(w io.Writer, p api.Plan) (err error) {
 	for _, a := range p.Actions {
 		line("  %s\n      because: %s", a, a.Why())
 	}
-	first := true
+	if found > 0 {
+		line("\nFound:")
+	}
 	for _, v := range p.Verdicts {
 		for _, f := range v.Findings {
-			if first {
-				line("\nFound:")
-				first = false
-			}
 			line("  %s: %s (%s)", v.Name, f.Message, f.Code)
 			if f.Fix != "" {
 				line("      fix: %s", f.Fix)

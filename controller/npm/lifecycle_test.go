@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/controller/npm/npmtest"
@@ -95,5 +96,25 @@ func TestLifecycleUnclear(t *testing.T) {
 		if err := b.Disable(t.Context(), 99); !errors.Is(err, ErrGone) {
 			t.Errorf("a host that is not there: %v", err)
 		}
+	})
+}
+
+// What somebody else changed meanwhile is not lost because no502 was the one to
+// read it.
+func TestLifecycleTellsOfEdits(t *testing.T) {
+	bubble(t, func(t *testing.T, v string) {
+		s := newNPM(t, 2, version(v))
+		b := newBed(t, s.API())
+		b.run()
+		synctest.Wait()
+		b.heard()
+		other := newBed(t, s.API())
+		if err := other.Patch(t.Context(), 1, was(1), web, "shop/web"); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Disable(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		eq(t, "notified", b.heard(), "proxy-host/1")
 	})
 }

@@ -43,13 +43,24 @@ func (c *Client) Refresh(ctx context.Context) error {
 
 // refresh is Refresh; changed tells whether anything did.
 func (c *Client) refresh(ctx context.Context) (changed bool, err error) {
+	err = c.inTurn(ctx, func() ([]api.Key, error) {
+		keys, err := c.list(ctx)
+		changed = len(keys) > 0
+		return keys, err
+	})
+	return changed, err
+}
+
+// inTurn does something as the only one that lists or writes meanwhile, and
+// tells of the keys that it found changed by others.
+func (c *Client) inTurn(ctx context.Context, do func() (foreign []api.Key, err error)) error {
 	if err := c.turn.Acquire(ctx, 1); err != nil {
-		return false, err
+		return err
 	}
-	keys, err := c.list(ctx)
+	foreign, err := do()
 	c.turn.Release(1)
-	c.tell(keys...)
-	return len(keys) > 0, err
+	c.tell(foreign...)
+	return err
 }
 
 // list is one conditional list, by the holder of the turn.

@@ -60,12 +60,15 @@ func (c *Client) Patch(ctx context.Context, host int, from, to api.Endpoint, bac
 // Its errors are those of Patch; nginx still rejecting what it rejected before
 // is a *RejectedError as well.
 func (c *Client) Resave(ctx context.Context, host int) error {
-	return c.write(ctx, host, func(before *api.ProxyHost) (change, error) {
-		if before.Forward.Port == 0 {
-			return change{}, fmt.Errorf("proxy host %d: its forward port is not a number", host)
-		}
-		return change{map[string]any{"forward_port": before.Forward.Port}, before.Forward}, nil
-	})
+	return c.write(ctx, host, unchanged)
+}
+
+// unchanged writes a host as it is.
+func unchanged(h *api.ProxyHost) (change, error) {
+	if h.Forward.Port == 0 {
+		return change{}, fmt.Errorf("proxy host %d: its forward port is not a number", h.ID)
+	}
+	return change{map[string]any{"forward_port": h.Forward.Port}, h.Forward}, nil
 }
 
 // ownership is what is noted in a host's meta. Was is written once, so that
@@ -107,21 +110,13 @@ type change struct {
 // write reads a host, asks what to change, and changes it, as the only one
 // that writes meanwhile.
 func (c *Client) write(ctx context.Context, host int, plan func(before *api.ProxyHost) (change, error)) error {
-	if err := c.turn.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	foreign, err := c.writeNext(ctx, host, plan)
-	c.turn.Release(1)
-	if foreign {
-		c.tell(api.HostKey(host))
-	}
-	return err
+	return c.inTurn(ctx, func() ([]api.Key, error) { return c.writeNext(ctx, host, plan) })
 }
 
-// writeNext is write, by the holder of the turn. It reports whether the host
-// had been changed by others.
-func (c *Client) writeNext(ctx context.Context, host int, plan func(before *api.ProxyHost) (change, error)) (foreign bool, err error) {
-	before, foreign, err := c.get(ctx, host)
+// writeNext is write, by the holder of the turn. It names the host if others had
+// changed it.
+func (c *Client) writeNext(ctx context.Context, host int, plan func(before *api.ProxyHost) (change, error)) (foreign []api.Key, err error) {
+	before, foreign, err := c.lookFirst(ctx, host)
 	if err != nil {
 		return foreign, err
 	}
@@ -136,6 +131,16 @@ func (c *Client) writeNext(ctx context.Context, host int, plan func(before *api.
 		return foreign, err
 	}
 	return foreign, c.put(ctx, before, ch)
+}
+
+// lookFirst reads a host that is to be changed, and names it if others had
+// changed it since it was last seen.
+func (c *Client) lookFirst(ctx context.Context, host int) (before *api.ProxyHost, foreign []api.Key, err error) {
+	before, changed, err := c.get(ctx, host)
+	if changed {
+		foreign = []api.Key{api.HostKey(host)}
+	}
+	return before, foreign, err
 }
 
 // put makes a change, and sees it through to a known end.
