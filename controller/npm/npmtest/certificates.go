@@ -3,9 +3,8 @@ package npmtest
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"strings"
@@ -21,8 +20,8 @@ func (s *Server) certificateRoutes(add addRoute) {
 	add("POST", base+"/test-http", s.testHTTP)
 	add("GET", base+"/:", s.getCertificate)
 	add("DELETE", base+"/:", s.deleteCertificate)
-	add("GET", base+"/:/download", s.onlyLetsEncrypt("downloaded"))
-	add("POST", base+"/:/renew", s.onlyLetsEncrypt("renewed"))
+	add("GET", base+"/:/download", s.downloadCertificate)
+	add("POST", base+"/:/renew", s.renewCertificate)
 	add("POST", base+"/:/upload", s.uploadCertificate)
 }
 
@@ -39,10 +38,9 @@ func (s *Server) listCertificates(c *call) (answer, error) {
 	rows := s.store.rows("certificate", func(r row) bool { return c.access.sees(r.int("owner_user_id")) })
 	return answer{status: 200, body: join(rows, func(r row) []byte {
 		if expand == "" {
-			return s.store.tables["certificate"].encode(r)
+			return s.certificateJSON(r)
 		}
-		r = r.with("owner", s.ownerJSON(r.int("owner_user_id"), false))
-		return s.store.tables["certificate"].encode(r, "owner")
+		return s.certificateJSON(r.with("owner", s.ownerJSON(r.int("owner_user_id"), false)), "owner")
 	})}, nil
 }
 
@@ -52,7 +50,7 @@ func (s *Server) getCertificate(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: 200, body: s.store.tables["certificate"].encode(r)}, nil
+	return answer{status: 200, body: s.certificateJSON(r)}, nil
 }
 
 func (s *Server) createCertificate(c *call) (answer, error) {
@@ -67,53 +65,27 @@ func (s *Server) createCertificate(c *call) (answer, error) {
 		return answer{}, errInternal
 	}
 	r := row{"owner_user_id": c.access.id, "nice_name": "", "domain_names": []any{}, "meta": map[string]any{}, "expires_on": now()}
-	for k, v := range b {
-		r[k] = v
-	}
-	r = s.store.insert("certificate", r)
+	maps.Copy(r, b)
 	if r.str("provider") == "letsencrypt" {
-		s.store.remove("certificate", r.int("id"))
-		return answer{}, s.certbotError(r, c.access.user.str("email"))
+		_, shown, err := s.letsEncrypt(c, r)
+		return answer{status: 201, body: shown}, err
 	}
-	s.audit(c.access.id, "created", "certificate", r.int("id"), s.store.tables["certificate"].encode(r))
-	return answer{status: 201, body: s.store.tables["certificate"].encode(r)}, nil
+	sortDomains(r)
+	r = s.store.insert("certificate", r)
+	shown := s.certificateJSON(r)
+	s.audit(c.access.id, "created", "certificate", r.int("id"), shown)
+	return answer{status: 201, body: shown}, nil
 }
 
-// certbotFailed is the end of a host's order of a new certificate without a
-// network. The host's conf was taken away for the challenge and is written again
-// afterwards, but its meta is not ("files" of advanced_config has 3.conf).
-func (s *Server) certbotFailed(host row) error {
-	if err := s.regenerate([]row{host}); err != nil {
-		return err
+// certificateJSON leaves out the credentials of the DNS provider. The private key
+// of a custom certificate it shows (FACTS, Others).
+func (s *Server) certificateJSON(r row, expanded ...string) []byte {
+	if meta, _ := r["meta"].(map[string]any); meta["dns_provider_credentials"] != nil {
+		meta = maps.Clone(meta)
+		delete(meta, "dns_provider_credentials")
+		r = r.with("meta", meta)
 	}
-	return errInternal
-}
-
-// certbotError is what a request to Let's Encrypt ends in without a network: a
-// 500 that shows the whole stack (certificates.json).
-func (s *Server) certbotError(r row, email string) error {
-	names := make([]string, len(r.domains()))
-	for i, d := range r.domains() {
-		names[i] = d.(string)
-	}
-	batch := " -n"
-	if s.old {
-		batch = ""
-	}
-	host := "acme-v02.api.letsencrypt.org"
-	return &apiError{status: 500, msg: "Internal Error", stack: []string{
-		"Error: Saving debug log to /data/logs/letsencrypt.log",
-		"An unexpected error occurred:",
-		"requests.exceptions.ConnectionError: HTTPSConnectionPool(host='" + host + "', port=443): Max retries exceeded with url: /directory " +
-			"(Caused by NameResolutionError(\"<urllib3.connection.HTTPSConnection object at 0x7f0000000000>: Failed to resolve '" + host +
-			"' ([Errno -2] Name or service not known)\"))",
-		"Ask for help or search for solutions at https://community.letsencrypt.org. See the logfile /data/logs/letsencrypt.log or re-run Certbot with -v for more details.",
-		"",
-	}, cause: map[string]any{"code": 1, "killed": false, "signal": nil,
-		"cmd": fmt.Sprintf("certbot certonly%s --config /etc/letsencrypt.ini --work-dir /tmp/letsencrypt-lib --logs-dir /data/logs "+
-			"--cert-name npm-%d --agree-tos --authenticator webroot -m %s --preferred-challenges http --domains %s",
-			batch, r.int("id"), email, strings.Join(names, ",")),
-	}}
+	return s.store.tables["certificate"].encode(r, expanded...)
 }
 
 func (s *Server) deleteCertificate(c *call) (answer, error) {
@@ -122,17 +94,30 @@ func (s *Server) deleteCertificate(c *call) (answer, error) {
 		return answer{}, err
 	}
 	s.store.remove("certificate", r.int("id"))
-	s.audit(c.access.id, "deleted", "certificate", r.int("id"), s.store.tables["certificate"].encode(r.with("meta", nil)))
+	s.audit(c.access.id, "deleted", "certificate", r.int("id"), s.certificateJSON(r.with("meta", cleanMeta(r))))
+	if r.str("provider") == "letsencrypt" && s.opt.LetsEncrypt != nil {
+		s.nginx.removePair(sslDir(r)) // revoked; hosts that use it still name the files
+	}
 	return ok(true)
 }
 
-func (s *Server) onlyLetsEncrypt(done string) handler {
-	return func(c *call) (answer, error) {
-		if _, err := s.host(certificateKind, c, "view"); err != nil {
-			return answer{}, err
+// cleanMeta is a certificate's meta in the audit log: that there are files.
+func cleanMeta(r row) map[string]any {
+	meta, _ := r["meta"].(map[string]any)
+	meta = maps.Clone(meta)
+	for _, name := range sslFiles {
+		if meta[name] != nil {
+			meta[name] = true
 		}
-		return answer{}, badRequest("Only Let'sEncrypt certificates can be %s", done)
 	}
+	return meta
+}
+
+func (s *Server) downloadCertificate(c *call) (answer, error) {
+	if _, err := s.host(certificateKind, c, "view"); err != nil {
+		return answer{}, err
+	}
+	return answer{}, badRequest("Only Let'sEncrypt certificates can be downloaded")
 }
 
 // testHTTP has no network: every domain fails.
@@ -154,10 +139,14 @@ func (s *Server) dnsProviders(c *call) (answer, error) {
 		"credentials": "dns_acmedns_api_url = http://acmedns-server/\ndns_acmedns_registration_file = /data/acme-registration.json"}})
 }
 
+// sslFiles are the fields of an upload.
+var sslFiles = []string{"certificate", "certificate_key", "intermediate_certificate"}
+
 // keyPair is an uploaded certificate.
 type keyPair struct {
-	certificate, key string
-	leaf             *x509.Certificate
+	chain, key string
+	leaf       *x509.Certificate
+	meta       map[string]any
 }
 
 // files reads the multipart fields; without any it is not an error object but
@@ -171,16 +160,24 @@ func (c *call) files() (*keyPair, answer, error) {
 	if c.ParseMultipartForm(1<<20) != nil {
 		return nil, nothing, nil //nolint:nilerr // a broken upload is none
 	}
-	p := &keyPair{certificate: formText(c.Request, "certificate"), key: formText(c.Request, "certificate_key")}
-	if _, err := tls.X509KeyPair([]byte(p.certificate), []byte(p.key)); err != nil {
-		return nil, answer{}, badRequest("Certificate is not valid (%v)", err)
+	p := &keyPair{meta: map[string]any{}}
+	for _, name := range sslFiles {
+		if text := formText(c.Request, name); text != "" {
+			p.meta[name] = text
+		}
 	}
-	block, _ := pem.Decode([]byte(p.certificate))
-	leaf, err := x509.ParseCertificate(block.Bytes)
+	p.chain, p.key = row(p.meta).str("certificate"), row(p.meta).str("certificate_key")
+	if more := row(p.meta).str("intermediate_certificate"); more != "" {
+		p.chain += "\n" + more
+	}
+	pair, err := tls.X509KeyPair([]byte(p.chain), []byte(p.key))
 	if err != nil {
 		return nil, answer{}, badRequest("Certificate is not valid (%v)", err)
 	}
-	p.leaf = leaf
+	p.leaf = pair.Leaf
+	if p.leaf.NotAfter.Before(time.Now()) {
+		return nil, answer{}, badRequest("Certificate is not valid (Certificate has expired)")
+	}
 	return p, answer{}, nil
 }
 
@@ -234,12 +231,22 @@ func (s *Server) uploadCertificate(c *call) (answer, error) {
 	if r.str("provider") != "other" {
 		return answer{}, badRequest("Cannot upload certificates for this type of provider")
 	}
-	meta := map[string]any{"certificate": p.certificate, "certificate_key": p.key}
-	var name any = p.leaf.Subject.CommonName
-	if s.old {
-		name = nil
+	names := []any{p.leaf.Subject.CommonName}
+	switch {
+	case s.old: // cannot read the subject that its openssl prints
+		names[0] = nil
+	case names[0] == "":
+		names = []any{}
 	}
-	s.store.patch("certificate", r.int("id"), row{"meta": meta, "domain_names": []any{name},
+	meta, _ := r["meta"].(map[string]any)
+	meta = maps.Clone(meta)
+	maps.Copy(meta, p.meta)
+	r = s.store.patch("certificate", r.int("id"), row{"meta": meta, "domain_names": names,
 		"expires_on": p.leaf.NotAfter.Local().Format(time.DateTime)})
-	return ok(meta)
+	s.audit(c.access.id, "updated", "certificate", r.int("id"), encode(row{"id": r.int("id"), "domain_names": names,
+		"meta": cleanMeta(r), "nice_name": r.str("nice_name")}))
+	if err := s.nginx.writePair(sslDir(r), p.chain, p.key); err != nil {
+		return answer{}, errInternal
+	}
+	return ok(p.meta)
 }

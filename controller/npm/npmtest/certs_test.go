@@ -36,10 +36,10 @@ func selfSigned(t *testing.T, cn string) (certificate, key []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 }
 
-// multipartBody is the upload of a certificate for "cert.test".
-func multipartBody(t *testing.T) (body []byte, kind string) {
+// multipartBody is the upload of a certificate for a name.
+func multipartBody(t *testing.T, cn string) (body []byte, kind string) {
 	t.Helper()
-	certificate, key := selfSigned(t, "cert.test")
+	certificate, key := selfSigned(t, cn)
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
 	for field, text := range map[string][]byte{"certificate": certificate, "certificate_key": key} {

@@ -9,8 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,32 +60,28 @@ type exchange struct {
 	server   *server
 	location *location
 	vars     map[string]string
+
+	uri, args string // nginx's $uri and $args
+	rewritten bool   // they are no longer what the client sent
+	again     bool   // a rewrite asks for another location
 }
 
 func (x *exchange) serve() {
-	x.server = x.workers.find(x.host)
+	x.server = x.workers.find(x.host, x.r.TLS != nil)
 	if x.server == nil {
 		x.defaultSite()
 		return
 	}
-	x.set(x.server.rules.sets)
-	if x.server.forceTLS && x.r.TLS == nil {
-		x.redirect(301, "https://"+x.host+x.r.URL.RequestURI())
+	var ok bool
+	if x.uri, ok = normalised(x.r.URL.Path); !ok {
+		x.page(400)
 		return
 	}
-	if x.give(x.server.rules.ret) {
-		return
-	}
-	x.location = x.server.location(x.r.URL.Path)
-	if x.location == nil {
-		x.page(404)
+	x.args = x.r.URL.RawQuery
+	if x.run(x.server.rules.script) || x.locate() {
 		return
 	}
 	if x.location.rules.haveList && !x.allowed(&x.location.rules) {
-		return
-	}
-	x.set(x.location.rules.sets)
-	if x.give(x.location.rules.ret) {
 		return
 	}
 	if x.location.pass == "" {
@@ -96,14 +91,40 @@ func (x *exchange) serve() {
 	x.pass()
 }
 
-// defaultSite answers for a Host that no server has (settings_misc.json).
+// locate finds the location and runs its steps, which may lead to another one.
+func (x *exchange) locate() (answered bool) {
+	for range 11 {
+		x.again = false
+		if x.location = x.server.location(x.uri); x.location == nil {
+			x.page(404)
+			return true
+		}
+		if x.run(x.location.rules.script) {
+			return true
+		}
+		if !x.again {
+			return false
+		}
+	}
+	x.errorLog("rewrite or internal redirection cycle while processing \""+x.uri+"\"", "")
+	x.page(500)
+	return true
+}
+
+// defaultSite answers for a Host that no server has (settings_misc.json). That of
+// port 443 closes the connection.
 func (x *exchange) defaultSite() {
+	if x.r.TLS != nil {
+		panic(http.ErrAbortHandler)
+	}
 	if site := x.workers.defaultSite(); site != nil {
 		x.server, x.location = site, site.location("/")
-		if ret := x.location.rules.ret; len(ret) > 1 && ret[0] == "200" {
-			x.w.Header().Set("Content-Type", "text/html")
+		for _, st := range x.location.rules.script {
+			if st.name == "return" && len(st.args) > 1 && st.args[0] == "200" {
+				x.w.Header().Set("Content-Type", "text/html")
+			}
 		}
-		x.give(x.location.rules.ret)
+		x.run(x.location.rules.script)
 		return
 	}
 	if x.r.URL.Path != "/" && x.r.URL.Path != "/index.html" {
@@ -128,27 +149,24 @@ const congratulations = `<!DOCTYPE html>
 `
 
 // give carries out a return directive: a status, a text, or a redirect.
-func (x *exchange) give(ret []string) bool {
-	if ret == nil {
-		return false
-	}
+func (x *exchange) give(ret []string) {
 	status, err := strconv.Atoi(ret[0])
 	if err != nil { // "return URL"
 		x.redirect(302, x.expand(ret[0]))
-		return true
+		return
 	}
 	switch {
 	case status == 444:
 		panic(http.ErrAbortHandler)
-	case len(ret) > 1 && status >= 301 && status <= 308:
+	case len(ret) > 1 && slices.Contains([]int{301, 302, 303, 307, 308}, status):
 		x.redirect(status, x.expand(ret[1]))
 	case len(ret) > 1:
+		x.addHeaders(x.w.Header(), status)
 		x.w.WriteHeader(status)
 		_, _ = io.WriteString(x.w, x.expand(ret[1])) // the client may have gone
 	default:
 		x.page(status)
 	}
-	return true
 }
 
 func (x *exchange) redirect(status int, url string) {
@@ -169,6 +187,7 @@ func errorPage(status int) string {
 }
 
 func (x *exchange) page(status int) {
+	x.addHeaders(x.w.Header(), status)
 	if status < 300 {
 		x.w.WriteHeader(status)
 		return
@@ -180,53 +199,6 @@ func (x *exchange) page(status int) {
 	_, _ = io.WriteString(x.w, body) // the client may have gone
 }
 
-// allowed applies an access list: addresses, users, and satisfy.
-func (x *exchange) allowed(rules *scope) bool {
-	address := x.addressAllowed(rules.clients)
-	user := rules.auth == "" || x.userAllowed(rules.auth)
-	switch {
-	case rules.any && rules.auth != "" && (address || user), !rules.any && address && user,
-		rules.auth == "" && address:
-		return true
-	case !address && (!rules.any || rules.auth == ""):
-		x.errorLog("access forbidden by rule", "")
-		x.page(403)
-	default:
-		x.w.Header().Set("WWW-Authenticate", `Basic realm="Authorization required"`)
-		x.page(401)
-	}
-	return false
-}
-
-// addressAllowed takes the first rule that matches; without rules all may.
-func (x *exchange) addressAllowed(clients [][2]string) bool {
-	addr, _ := netip.ParseAddr(x.client())
-	for _, c := range clients {
-		prefix, err := netip.ParsePrefix(c[1])
-		one, errOne := netip.ParseAddr(c[1])
-		if c[1] == "all" || err == nil && prefix.Contains(addr) || errOne == nil && one == addr {
-			return c[0] == "allow"
-		}
-	}
-	return true
-}
-
-// userAllowed looks the Authorization header up in /data/access/ID.
-func (x *exchange) userAllowed(file string) bool {
-	id, _ := strconv.Atoi(filepath.Base(file))
-	name, password, sent := x.r.BasicAuth()
-	if !sent {
-		return false
-	}
-	_, users := x.accessListParts(id)
-	for _, u := range users {
-		if u.str("username") == name && u.str("password") == password {
-			return true
-		}
-	}
-	return false
-}
-
 func (x *exchange) client() string {
 	host, _, err := net.SplitHostPort(x.r.RemoteAddr)
 	if err != nil {
@@ -235,13 +207,11 @@ func (x *exchange) client() string {
 	return host
 }
 
-func (x *exchange) set(sets [][2]string) {
-	for _, s := range sets {
-		if x.vars == nil {
-			x.vars = map[string]string{}
-		}
-		x.vars[s[0]] = x.expand(s[1])
+func (x *exchange) set(name, value string) {
+	if x.vars == nil {
+		x.vars = map[string]string{}
 	}
+	x.vars[name] = value
 }
 
 // expand replaces $name and ${name}.
@@ -262,6 +232,11 @@ func (x *exchange) expand(text string) string {
 				i = end + n
 				continue
 			}
+		}
+		if end < len(text) && text[end] >= '1' && text[end] <= '9' { // a capture of a rewrite
+			b.WriteString(x.variable(text[end : end+1]))
+			i = end
+			continue
 		}
 		for end < len(text) && (text[end] == '_' || text[end]|0x20 >= 'a' && text[end]|0x20 <= 'z' || text[end] >= '0' && text[end] <= '9') {
 			end++
@@ -284,9 +259,17 @@ func (x *exchange) variable(name string) string {
 	case "request_uri":
 		return x.r.URL.RequestURI()
 	case "uri":
-		return x.r.URL.Path
+		return x.uri
 	case "args", "query_string":
-		return x.r.URL.RawQuery
+		return x.args
+	case "is_args":
+		if x.args != "" {
+			return "?"
+		}
+	case "hsts_header":
+		if x.r.TLS != nil {
+			return x.workers.hstsHeader()
+		}
 	case "remote_addr":
 		return x.client()
 	case "request_method":
@@ -335,17 +318,26 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
-// answer adds nginx's headers to a backend's response: X-Served-By on success of
-// a main location only (FACTS 13).
+// answer adds nginx's headers to a backend's response.
 func (x *exchange) answer(resp *http.Response) {
 	resp.Header.Del("Server") // nginx sends its own
-	switch resp.StatusCode {
-	case 200, 201, 204, 206, 301, 302, 303, 304, 307, 308:
-		if x.location.main {
-			resp.Header.Set("X-Served-By", x.host)
-		}
-		for _, h := range append(x.server.rules.headers, x.location.rules.headers...) {
-			resp.Header.Add(h[0], x.expand(h[1]))
+	x.addHeaders(resp.Header, resp.StatusCode)
+}
+
+// addHeaders carries out add_header: those of the location replace those of the
+// server. X-Served-By is one of a main location, and has no "always" (FACTS 13).
+func (x *exchange) addHeaders(h http.Header, status int) {
+	if x.server == nil {
+		return
+	}
+	headers := x.server.rules.headers
+	if x.location != nil && len(x.location.rules.headers) > 0 {
+		headers = x.location.rules.headers
+	}
+	success := slices.Contains([]int{200, 201, 204, 206, 301, 302, 303, 304, 307, 308}, status)
+	for _, a := range headers {
+		if value := x.expand(a.value); value != "" && (success || a.always) {
+			h.Add(a.name, value)
 		}
 	}
 }

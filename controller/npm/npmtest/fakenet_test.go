@@ -22,8 +22,10 @@ type fakeNet struct {
 	names     map[string][]string
 	system    map[string][]string // what only the C library resolves
 	listeners map[string]*listener
+	sockets   map[string]*udpSocket
 	dead      map[string]error // by IP; nil hangs
 	lookups   int
+	dialled   int      // over UDP
 	own       []string // addresses of the server itself
 	stops     []func()
 }
@@ -37,7 +39,8 @@ func (n *fakeNet) close() {
 
 func newFakeNet() *fakeNet {
 	return &fakeNet{names: map[string][]string{}, system: map[string][]string{}, listeners: map[string]*listener{},
-		dead: map[string]error{}, own: []string{"127.0.0.1", "172.25.0.2"}}
+		sockets: map[string]*udpSocket{},
+		dead:    map[string]error{}, own: []string{"127.0.0.1", "172.25.0.2"}}
 }
 
 func (n *fakeNet) setName(name string, addrs ...string) {
@@ -76,7 +79,14 @@ func (n *fakeNet) LookupSystem(ctx context.Context, name string) ([]string, erro
 	return n.LookupHost(ctx, name)
 }
 
-func (n *fakeNet) DialContext(ctx context.Context, _, addr string) (net.Conn, error) {
+func (n *fakeNet) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if network == "udp" {
+		n.mu.Lock()
+		n.dialled++
+		from := fmt.Sprintf("172.25.0.2:%d", 50000+n.dialled)
+		n.mu.Unlock()
+		return n.socket(from, addr)
+	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || net.ParseIP(host) == nil {
 		return nil, fmt.Errorf("dial %q: not an IP:port", addr)

@@ -2,7 +2,6 @@ package npmtest
 
 import (
 	"maps"
-	"slices"
 	"strings"
 )
 
@@ -176,20 +175,26 @@ func (s *Server) createHost(k hostKind, c *call) (answer, error) {
 	if err := s.checkDomains(b, domainOwner{}); err != nil {
 		return answer{}, err
 	}
+	wanted := newCertificate(b)
 	b["owner_user_id"] = c.access.id
-	newCertificate := cleanCertificate(b, row{})
+	names := b.domains()
 	if k.table == "stream" {
 		delete(b, "domain_names")
+	} else {
+		sortDomains(b)
+		cleanSSL(b, row{})
 	}
 	sent := maps.Clone(b)
 	r := k.defaults()
 	maps.Copy(r, b)
 	r = s.store.insert(k.table, r)
-	if newCertificate { // the row stays (certificate_id_zero_coercion)
-		return answer{}, s.certbotFailed(r)
+	if wanted { // when it fails the row stays (certificate_id_zero_coercion)
+		if r, err = s.withNewCertificate(k, c, r, names); err != nil {
+			return answer{}, err
+		}
 	}
 	body := s.expanded(k.table, r, s.fullExpand(k.table))
-	if _, err := s.configure(k.table, r, true); err != nil {
+	if _, err := s.configure(k.table, r, withAll); err != nil {
 		return answer{}, err
 	}
 	s.audit(c.access.id, "created", k.audit, r.int("id"), encode(createdMeta(k, sent)))
@@ -215,69 +220,6 @@ func (s *Server) checkDomains(b row, self domainOwner) error {
 		}
 	}
 	return nil
-}
-
-// cleanCertificate sorts the domain names and applies the rules between
-// certificate_id and the TLS switches to the fields of a write. An explicit
-// certificate_id counts as a certificate even when it is 0 (FACTS 11). It
-// reports whether a new certificate was asked for.
-func cleanCertificate(b, existing row) (wanted bool) {
-	if names := b.domains(); names != nil {
-		slices.SortFunc(names, func(x, y any) int { return strings.Compare(x.(string), y.(string)) })
-	}
-	id, explicit := b["certificate_id"]
-	if wanted = id == "new"; wanted {
-		b["certificate_id"] = existing.int("certificate_id")
-	}
-	effective := func(name string) bool {
-		if v, sent := b[name]; sent {
-			return v == true
-		}
-		return existing.bool(name)
-	}
-	if !explicit && existing.int("certificate_id") == 0 {
-		b["ssl_forced"], b["http2_support"] = false, false
-	}
-	if !effective("ssl_forced") {
-		b["hsts_enabled"] = false
-	}
-	if !effective("hsts_enabled") {
-		b["hsts_subdomains"] = false
-	}
-	return wanted
-}
-
-func (s *Server) updateHost(k hostKind, c *call) (answer, error) {
-	b, err := c.body(k.update)
-	if err != nil {
-		return answer{}, err
-	}
-	old, err := s.host(k, c, "manage")
-	if err != nil {
-		return answer{}, err
-	}
-	id := old.int("id")
-	if err := s.checkDomains(b, domainOwner{k.table, id}); err != nil {
-		return answer{}, err
-	}
-	if cleanCertificate(b, old) { // ordering it comes before the row
-		return answer{}, s.certbotFailed(old)
-	}
-	logged := maps.Clone(old)
-	maps.Copy(logged, b)
-	r := s.store.patch(k.table, id, b)
-	if r == nil { // deleted meanwhile (WriteWindow)
-		return answer{}, notFound(id)
-	}
-	s.audit(c.access.id, "updated", k.audit, id, s.store.tables[k.table].encode(logged))
-	if r.bool("enabled") { // a disabled one is not configured (FACTS 8)
-		meta, err := s.configure(k.table, r, true)
-		if err != nil {
-			return answer{}, err
-		}
-		r = r.with("meta", meta)
-	}
-	return answer{status: 200, body: s.expanded(k.table, r, s.fullExpand(k.table))}, nil
 }
 
 func (s *Server) deleteHost(k hostKind, c *call) (answer, error) {
@@ -307,7 +249,7 @@ func (s *Server) enableHost(k hostKind, c *call) (answer, error) {
 		return answer{}, notFound(c.id())
 	}
 	// Unlike a PUT it does not load the access list's items and clients (FACTS 9).
-	if _, err := s.configure(k.table, r, false); err != nil {
+	if _, err := s.configure(k.table, r, withCertificate); err != nil {
 		return answer{}, err
 	}
 	expand := s.fullExpand(k.table)

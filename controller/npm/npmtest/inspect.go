@@ -5,8 +5,10 @@ import (
 	"io"
 	"log"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 var quiet = log.New(io.Discard, "", 0)
@@ -24,6 +26,30 @@ func (s *Server) Snapshot() map[string]json.RawMessage {
 		}
 	}
 	return rows
+}
+
+// Rows returns the rows below a path of the API, as in "proxy-hosts", "streams"
+// or "certificates", in the order of its list.
+func (s *Server) Rows(path string) []json.RawMessage {
+	s.store.mu.RLock()
+	defer s.store.mu.RUnlock()
+	var rows []json.RawMessage
+	for _, rec := range s.store.tables[strings.TrimSuffix(strings.ReplaceAll(path, "-", "_"), "s")].order {
+		rows = append(rows, rec.json)
+	}
+	return rows
+}
+
+// Writes counts the requests that would write, whatever their answer, by the same
+// paths.
+func (s *Server) Writes() map[string]int {
+	writes := map[string]int{}
+	for _, c := range s.Calls() {
+		if path := segments(c.Path); c.Method != http.MethodGet && len(path) > 1 && path[0] == "nginx" {
+			writes[path[1]]++
+		}
+	}
+	return writes
 }
 
 // Conf returns the text of a conf file, as in "proxy_host/1.conf".

@@ -13,7 +13,8 @@ import (
 func FuzzParseConf(f *testing.F) {
 	for _, text := range []string{"", "}", "{", "server {", "server { listen 80; }", `server { set $a "b; }`, "a\\", `"x"y;`,
 		"server { location / { proxy_pass http://:80; } }", "server { location ~ ( { } }", "server { server_name *.*; }",
-		"server { location { } }", "map a b { } types { } server { if ($x) { return 1; } }", "server { proxy_x { location; } }"} {
+		"server { location { } }", "map a b { } types { } server { if ($x) { return 1; } }", "server { proxy_x { location; } }",
+		"server { rewrite ^/(.*)$ /$1? last; location / { set $a $b; break; return 1 2; } ssl_certificate x; }"} {
 		f.Add(text, "proxy_host/1.conf")
 		f.Add(text, "stream/1.conf")
 	}
@@ -23,7 +24,7 @@ func FuzzParseConf(f *testing.F) {
 			t.Errorf("servers of a file with an error: %s", c.err)
 		}
 		w := newWorkers()
-		w.load(map[string]*confFile{path: c}, nil)
+		w.load(map[string]*confFile{path: c}, nil, nil)
 		for _, server := range c.servers {
 			server.location("/x")
 		}

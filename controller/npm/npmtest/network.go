@@ -50,6 +50,11 @@ func (*systemNetwork) Listen(network, addr string) (net.Listener, error) {
 	return net.Listen(network, addr)
 }
 
+// ListenPacket implements PacketNetwork.
+func (*systemNetwork) ListenPacket(network, addr string) (net.PacketConn, error) {
+	return net.ListenPacket(network, addr)
+}
+
 // LookupSystem also reads /etc/hosts.
 func (*systemNetwork) LookupSystem(ctx context.Context, name string) ([]string, error) {
 	return net.DefaultResolver.LookupHost(ctx, name)

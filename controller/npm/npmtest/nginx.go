@@ -2,6 +2,7 @@ package npmtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,10 +21,12 @@ type nginx struct {
 
 	mu       sync.Mutex
 	tree     map[string]*confFile
-	suspects map[string]*confFile // files that can fail a test: static names or an error
+	suspects map[string]*confFile // files that can fail a test: static names, certificates, variables or an error
 	streams  map[string]*confFile // those of the tree that are streams
-	dirty    map[string]bool      // changed since the workers loaded them
-	away     map[string]bool      // deleted by a write that is between its steps
+	certs    map[string]*tls.Certificate
+	vars     map[string]int  // how many files set a variable
+	dirty    map[string]bool // changed since the workers loaded them
+	away     map[string]bool // deleted by a write that is between its steps
 	pid      int
 	pending  bool // a reload is on its way
 	running  bool
@@ -36,7 +39,7 @@ type nginx struct {
 
 func newNginx(s *Server) *nginx {
 	return &nginx{s: s, tree: map[string]*confFile{}, suspects: map[string]*confFile{}, streams: map[string]*confFile{},
-		dirty: map[string]bool{}, away: map[string]bool{}, pid: 200, workers: newWorkers(), logs: map[string][]string{}}
+		certs: map[string]*tls.Certificate{}, vars: map[string]int{}, dirty: map[string]bool{}, away: map[string]bool{}, pid: 200, workers: newWorkers(), logs: map[string][]string{}}
 }
 
 // errReload is a failed "nginx -t" or a signal to a process that is not there.
@@ -46,7 +49,7 @@ var errReload = errors.New("nginx: configuration file /etc/nginx/nginx.conf test
 // tree, delete the file, write it, test again, record the result in meta,
 // reload. Only the first test and the reload can fail the request; a rejected
 // file is deleted, and the request succeeds.
-func (s *Server) configure(table string, r row, list bool) (meta any, err error) {
+func (s *Server) configure(table string, r row, have loaded) (meta any, err error) {
 	id := r.int("id")
 	path := confPath(table, id)
 	if s.nginx.test() != "" {
@@ -55,7 +58,7 @@ func (s *Server) configure(table string, r row, list bool) (meta any, err error)
 	s.nginx.window()
 	s.nginx.remove(path, true)
 	s.nginx.window()
-	s.nginx.write(path, s.hostConf(table, r, list))
+	s.nginx.write(path, s.hostConf(table, r, have))
 	m, _ := r["meta"].(map[string]any)
 	m = maps.Clone(m)
 	if m == nil {
@@ -112,16 +115,24 @@ func (n *nginx) set(path string, f *confFile) {
 	delete(n.away, path)
 	delete(n.suspects, path)
 	delete(n.streams, path)
+	if old := n.tree[path]; old != nil {
+		for _, name := range old.sets {
+			n.vars[name]--
+		}
+	}
 	delete(n.tree, path)
 	n.dirty[path] = true
 	if f == nil {
 		return
 	}
+	for _, name := range f.sets {
+		n.vars[name]++
+	}
 	n.tree[path] = f
 	if filepath.Dir(path) == "stream" {
 		n.streams[path] = f
 	}
-	if f.err != "" || len(f.statics) > 0 {
+	if f.err != "" || len(f.statics) > 0 || len(f.certs) > 0 || len(f.uses) > 0 {
 		n.suspects[path] = f
 	}
 }
@@ -170,6 +181,18 @@ func (n *nginx) check() (msg string, addrs map[string][]string) {
 		}
 		if f.err != "" {
 			return emerg(pid, f.err), nil
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, f := range files { // once all are read
+		if msg := n.missing(f); msg != "" {
+			return emerg(pid, msg), nil
+		}
+		for _, name := range f.uses {
+			if n.vars[name] == 0 {
+				return emerg(pid, "unknown \""+name+"\" variable"), nil
+			}
 		}
 	}
 	return "", addrs
@@ -258,8 +281,8 @@ func (n *nginx) apply(msg string, addrs map[string][]string) {
 func (n *nginx) conflict() int {
 	for _, f := range n.streams {
 		for _, st := range f.streams {
-			if slices.Contains([]int{80, 81, 443, 3000}, st.port) {
-				return st.port
+			if !st.udp && slices.Contains([]int{80, 81, 443, 3000}, st.number) {
+				return st.number
 			}
 		}
 	}
@@ -281,7 +304,7 @@ func (n *nginx) load(addrs map[string][]string) {
 		changed[path] = n.tree[path]
 	}
 	n.dirty = map[string]bool{}
-	n.workers.load(changed, addrs)
+	n.workers.load(changed, addrs, maps.Clone(n.certs))
 	if n.serving != nil {
 		n.serving.listenStreams(n.workers.streamPorts())
 	}

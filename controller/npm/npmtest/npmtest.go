@@ -59,6 +59,11 @@ type Options struct {
 	// meanwhile and fail. Zero means that writes wait for each other.
 	WriteWindow time.Duration
 
+	// LetsEncrypt, when set, is certbot: nil issues the certificate for 90 days,
+	// an error is what it failed with. Unset, there is no network, and certbot fails
+	// as recorded. While it runs other requests are answered.
+	LetsEncrypt func(LetsEncryptRequest) error
+
 	// Fault, when set, is asked for every API request; nil means no fault.
 	Fault func(*http.Request) *Fault
 }
@@ -237,7 +242,7 @@ func (s *Server) seed(r row, custom map[string]any) int {
 	r = s.store.insert("proxy_host", r)
 	id := r.int("id")
 	if r.bool("enabled") {
-		s.nginx.write(confPath("proxy_host", id), s.hostConf("proxy_host", r, true))
+		s.nginx.write(confPath("proxy_host", id), s.hostConf("proxy_host", r, withAll))
 	}
 	s.nginx.reloadNow()
 	s.changed()

@@ -97,6 +97,9 @@ func (s *Server) snapshotAll() savedDatabase {
 
 // restore reads the database file and the conf files, if there are any.
 func (s *Server) restore() (found bool, err error) {
+	if err := s.nginx.readPairs(); err != nil {
+		return false, err
+	}
 	s.nginx.readTree()
 	text, err := os.ReadFile(filepath.Join(s.opt.DataDir, databaseFile))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -231,7 +231,7 @@ func (p *replay) send(e entry) *httptest.ResponseRecorder {
 	case e.Request.RawBody != nil:
 		body = []byte(*e.Request.RawBody)
 	case e.Request.Body == "<multipart>":
-		body, kind = multipartBody(p.T)
+		body, kind = multipartBody(p.T, "cert.test")
 	case e.Request.Body != nil:
 		body, _ = json.Marshal(p.substitute(e.Request.Body))
 	}

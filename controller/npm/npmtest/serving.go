@@ -3,11 +3,9 @@ package npmtest
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -17,16 +15,16 @@ import (
 type serving struct {
 	s       *Server
 	backend *httpPort
-	http    []*httpPort // 80 and 81
-	streams map[int]*port
+	http    []*httpPort // 80, 81 and 443
+	streams map[streamPort]closer
 }
 
-// Start listens: on :80 the data plane, on :81 the admin port (the API under
-// /api), on :3000 the back end, and on the ports of the streams. While nginx
+// Start listens: on :80 the data plane, on :443 the same with the
+// hosts' certificates, on :81 the admin port (the API under /api), on :3000 the back end, and on the ports of the streams. While nginx
 // cannot start only :3000 is there, as in FACTS 4. It returns when the
 // listeners are bound.
 func (s *Server) Start() error {
-	v := &serving{s: s, streams: map[int]*port{}}
+	v := &serving{s: s, streams: map[streamPort]closer{}}
 	if err := v.listenBackend(); err != nil {
 		return err
 	}
@@ -144,6 +142,12 @@ func (v *serving) listen() error {
 		}
 		v.http = append(v.http, p)
 	}
+	p, err := v.serveTLS(443, v.s.DataPlane())
+	if err != nil {
+		v.unlisten()
+		return err
+	}
+	v.http = append(v.http, p)
 	return nil
 }
 
@@ -153,76 +157,6 @@ func (v *serving) unlisten() {
 	}
 	v.http = nil
 	v.listenStreams(nil)
-}
-
-// listenStreams opens and closes stream ports so that exactly these are there.
-func (v *serving) listenStreams(ports map[int]bool) {
-	for number, p := range v.streams {
-		if !ports[number] {
-			p.close()
-			delete(v.streams, number)
-		}
-	}
-	for number := range ports {
-		if v.streams[number] != nil {
-			continue
-		}
-		p, err := v.s.bind(number)
-		if err != nil {
-			v.s.nginx.logBind(number)
-			continue
-		}
-		v.streams[number] = p
-		go v.acceptStream(number, p)
-	}
-}
-
-func (v *serving) acceptStream(number int, p *port) {
-	for {
-		conn, err := p.Accept()
-		if err != nil {
-			return
-		}
-		go v.forward(number, conn)
-	}
-}
-
-// forward copies a stream's connection to the address that its name had when
-// nginx loaded it.
-func (v *serving) forward(port int, in net.Conn) {
-	defer in.Close()
-	workers := v.s.nginx.serve()
-	if workers == nil {
-		return
-	}
-	target, found := workers.stream(port)
-	host := target.host
-	if !isAddress(host) {
-		if addrs := workers.static(host); len(addrs) > 0 {
-			host = addrs[0]
-		}
-	}
-	if !found || !isAddress(host) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), v.s.opt.UpstreamTimeout)
-	defer cancel()
-	out, err := v.s.opt.Network.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(target.to)))
-	if err != nil {
-		return
-	}
-	defer out.Close()
-	done := make(chan struct{}, 2)
-	pump := func(dst, src net.Conn) {
-		_, _ = io.Copy(dst, src) // either side may end it
-		done <- struct{}{}
-	}
-	go pump(out, in)
-	go pump(in, out)
-	<-done
-	in.Close()
-	out.Close()
-	<-done
 }
 
 // API is what nginx serves on port 81: the back end under /api, and a page in

@@ -80,7 +80,7 @@ func (x *exchange) pass() {
 		return
 	}
 	scheme, _, _ := strings.Cut(target, ":")
-	u := &upstream{scheme: scheme, uri: x.uri(uri)}
+	u := &upstream{scheme: scheme, uri: x.request(uri)}
 	if port == 0 {
 		port = map[string]int{"http": 80, "https": 443}[u.scheme]
 	}
@@ -99,20 +99,23 @@ func (x *exchange) pass() {
 
 type upstreamKey struct{}
 
-// uri is what the backend is asked for. The path of a literal proxy_pass
-// replaces the location's prefix; one behind variables replaces everything
-// (FACTS, Resolution).
-func (x *exchange) uri(passed string) string {
+// request is what the backend is asked for. The path of a literal proxy_pass
+// replaces the location's prefix, unless a rewrite changed the URI; one behind
+// variables replaces everything (FACTS, Resolution).
+func (x *exchange) request(passed string) string {
 	l := x.location
 	switch {
-	case passed == "" || l.main:
-		return x.r.URL.RequestURI()
-	case strings.Contains(l.pass, "$"):
+	case passed != "" && (l.main || strings.Contains(l.pass, "$")):
 		return passed
+	case passed == "" && !x.rewritten:
+		return x.r.URL.RequestURI()
 	}
-	uri := passed + strings.TrimPrefix(x.r.URL.EscapedPath(), l.path)
-	if x.r.URL.RawQuery != "" {
-		uri += "?" + x.r.URL.RawQuery
+	uri := escaped(x.uri)
+	if !x.rewritten {
+		uri = passed + escaped(strings.TrimPrefix(x.uri, l.path))
+	}
+	if x.args != "" {
+		uri += "?" + x.args
 	}
 	return uri
 }
@@ -151,12 +154,16 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	}
 	out.Host = x.host
 	forwarded := x.client()
-	if before := p.In.Header["X-Forwarded-For"]; len(before) > 0 {
+	if before := p.In.Header["X-Forwarded-For"]; len(before) > 0 && x.location.main { // custom locations begin anew
 		forwarded = strings.Join(before, ", ") + ", " + forwarded
 	}
 	h.Set("X-Forwarded-For", forwarded)
-	h.Set("X-Forwarded-Proto", x.scheme())
-	h.Set("X-Forwarded-Scheme", x.scheme())
+	for _, name := range []string{"X-Forwarded-Proto", "X-Forwarded-Scheme"} {
+		h.Set(name, x.scheme())
+		if sent := p.In.Header.Get(name); x.location.main && !x.old && (sent == "http" || sent == "https") {
+			h.Set(name, sent)
+		}
+	}
 	h.Set("X-Real-IP", x.client())
 	if !x.location.upgrade { // nginx does not pass these on by itself
 		h.Del("Upgrade")

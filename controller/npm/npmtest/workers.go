@@ -1,10 +1,10 @@
 package npmtest
 
 import (
+	"crypto/tls"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,18 +19,22 @@ type workers struct {
 	head    map[string][]*server // "*.x" by "x"
 	tail    map[string][]*server // "x.*" by "x"
 	site    *server
-	streams map[string][]streamServer // by conf file
-	addrs   map[string][]string       // literal names, resolved while loading
+	streams map[string][]streamServer   // by conf file
+	addrs   map[string][]string         // literal names, resolved while loading
+	certs   map[string]*tls.Certificate // by file, read while loading
 	names   *nameCache
 }
 
 // server is a server block of a conf file.
 type server struct {
-	path      string
-	names     []string
-	forceTLS  bool
-	rules     scope
-	locations []*location
+	path        string
+	names       []string
+	tls         bool   // listens on 443 too
+	http2       bool   // is offered there
+	certificate string // file
+	hsts        string // value of $hsts_header that its file sets
+	rules       scope
+	locations   []*location
 }
 
 // location is a location block.
@@ -46,19 +50,18 @@ type location struct {
 
 // scope is what may stand in a server and in a location.
 type scope struct {
-	sets     [][2]string
-	ret      []string // status, then text or URL
-	headers  [][2]string
+	script   []step
+	headers  []header
 	auth     string // file with the users; "" asks nobody
 	clients  [][2]string
 	any      bool // satisfy any
 	haveList bool
 }
 
-type streamServer struct {
-	port int
-	host string
-	to   int
+// header is an add_header directive.
+type header struct {
+	name, value string
+	always      bool // also with an error
 }
 
 func newWorkers() *workers {
@@ -66,12 +69,12 @@ func newWorkers() *workers {
 		tail: map[string][]*server{}, streams: map[string][]streamServer{}, names: newNameCache()}
 }
 
-// load replaces changed files (nil: gone), the resolved literal names and the
-// name cache.
-func (w *workers) load(changed map[string]*confFile, addrs map[string][]string) {
+// load replaces changed files (nil: gone), the resolved literal names, the
+// certificates and the name cache.
+func (w *workers) load(changed map[string]*confFile, addrs map[string][]string, certs map[string]*tls.Certificate) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.addrs, w.names = addrs, newNameCache()
+	w.addrs, w.certs, w.names = addrs, certs, newNameCache()
 	for path, f := range changed {
 		for _, s := range w.files[path] {
 			w.unindex(s)
@@ -127,20 +130,27 @@ func (w *workers) slot(name string) (m map[string][]*server, key string) {
 }
 
 // find is nginx's choice of a server: the exact name, the longest "*.x", the
-// longest "x.*"; of equal ones the first file.
-func (w *workers) find(host string) *server {
+// longest "x.*"; of equal ones the first file. Port 443 has those with a
+// certificate only.
+func (w *workers) find(host string, overTLS bool) *server {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if s := w.exact[host]; s != nil {
-		return s[0]
+	first := func(servers []*server) *server {
+		if i := slices.IndexFunc(servers, func(s *server) bool { return s.tls || !overTLS }); i >= 0 {
+			return servers[i]
+		}
+		return nil
+	}
+	if s := first(w.exact[host]); s != nil {
+		return s
 	}
 	for rest := host; ; {
 		_, after, found := strings.Cut(rest, ".")
 		if !found {
 			break
 		}
-		if s := w.head[after]; s != nil {
-			return s[0]
+		if s := first(w.head[after]); s != nil {
+			return s
 		}
 		rest = after
 	}
@@ -149,12 +159,26 @@ func (w *workers) find(host string) *server {
 		if !found {
 			break
 		}
-		if s := w.tail[before]; s != nil {
-			return s[0]
+		if s := first(w.tail[before]); s != nil {
+			return s
 		}
 		rest = before
 	}
 	return nil
+}
+
+// hstsHeader is $hsts_header on TLS. Each file has a map for it, but there is one
+// variable of that name: the map that nginx read last holds for all hosts.
+func (w *workers) hstsHeader() string {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	last, value := "", ""
+	for path, servers := range w.files {
+		if servers[0].hsts != "" && (last == "" || comparePaths(path, last) > 0) {
+			last, value = path, servers[0].hsts
+		}
+	}
+	return value
 }
 
 func (w *workers) defaultSite() *server {
@@ -176,72 +200,28 @@ func (w *workers) cache() *nameCache {
 	return w.names
 }
 
-// stream returns the stream on a port; of several, the first file's.
-func (w *workers) stream(port int) (found streamServer, ok bool) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	best := ""
-	for path, servers := range w.streams {
-		for _, s := range servers {
-			if s.port == port && (!ok || path < best) {
-				found, best, ok = s, path, true
-			}
-		}
-	}
-	return found, ok
-}
-
-func (w *workers) streamPorts() map[int]bool {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	ports := map[int]bool{}
-	for _, servers := range w.streams {
-		for _, s := range servers {
-			ports[s.port] = true
-		}
-	}
-	return ports
-}
-
-// streamServers reads the TCP servers of a stream's file; datagrams are not
-// forwarded here.
-func streamServers(parsed []directive) (out []streamServer) {
-	for _, d := range parsed {
-		var s streamServer
-		udp := false
-		for _, x := range d.block {
-			switch x.name() {
-			case "listen":
-				if n, err := strconv.Atoi(x.arg(1)); err == nil {
-					s.port = n
-				}
-				udp = udp || x.arg(2) == "udp"
-			case "proxy_pass":
-				s.host, s.to, _, _ = parseUpstream(x.arg(1))
-			}
-		}
-		if !udp && s.port != 0 {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func compileServer(path string, block []directive) *server {
-	s := &server{path: path}
+func compileServer(f *confFile, block []directive) *server {
+	s := &server{path: f.path, hsts: f.hsts}
 	for _, d := range block {
 		switch d.name() {
 		case "server_name":
 			for _, name := range d.args[1:] {
 				s.names = append(s.names, strings.ToLower(name))
 			}
-		case "include":
-			s.forceTLS = s.forceTLS || strings.HasSuffix(d.arg(1), "force-ssl.conf")
+		case "listen":
+			s.tls = s.tls || d.arg(1) == "443"
+		case "http2":
+			s.http2 = d.arg(1) == "on"
+		case "ssl_certificate":
+			s.certificate = d.arg(1)
 		case "location":
 			s.locations = append(s.locations, compileLocation(d))
-		default:
-			s.rules.compile(d)
+		case "include":
+			if strings.HasSuffix(d.arg(1), "/letsencrypt-acme-challenge.conf") { // its folder is empty: 404
+				s.locations = append(s.locations, &location{matcher: matcher{kind: "^~", path: acmeChallenge}})
+			}
 		}
+		s.rules.compile(d)
 	}
 	return s
 }
@@ -256,29 +236,32 @@ func compileLocation(d directive) *location {
 		case "include":
 			if strings.HasSuffix(x.arg(1), "/proxy.conf") {
 				l.pass, l.main = "$forward_scheme://$server:$port$request_uri", true
+				l.rules.headers = append(l.rules.headers, header{name: "X-Served-By", value: "$host"})
 			}
 		case "proxy_set_header":
 			l.upgrade = l.upgrade || x.arg(1) == "Upgrade"
 			l.dropAuth = l.dropAuth || x.arg(1) == "Authorization"
 		case "proxy_read_timeout":
 			l.readTimeout, _ = parseExpiry(strings.TrimRight(x.arg(1), "s") + "s")
-		default:
-			l.rules.compile(x)
 		}
+		l.rules.compile(x)
 	}
 	return l
 }
 
 func (r *scope) compile(d directive) {
 	switch d.name() {
-	case "set":
-		r.sets = append(r.sets, [2]string{strings.TrimPrefix(d.arg(1), "$"), d.arg(2)})
-	case "return":
-		if r.ret == nil {
-			r.ret = d.args[1:]
+	case "set", "return", "break":
+		r.script = append(r.script, step{name: d.name(), args: d.args[1:]})
+	case "rewrite":
+		re, _ := regexp.Compile(d.arg(1)) // checked by the test
+		r.script = append(r.script, step{name: d.name(), args: d.args[1:], re: re})
+	case "include":
+		if name := filepath.Base(d.arg(1)); name == forceTLS || name == blockExploits {
+			r.script = append(r.script, step{name: name})
 		}
 	case "add_header":
-		r.headers = append(r.headers, [2]string{d.arg(1), d.arg(2)})
+		r.headers = append(r.headers, header{d.arg(1), d.arg(2), d.arg(3) == "always"})
 	case "auth_basic_user_file":
 		r.auth, r.haveList = d.arg(1), true
 	case "allow", "deny":
