@@ -169,7 +169,7 @@ func TestNetworks(t *testing.T) {
 }
 
 func TestNPMIndices(t *testing.T) {
-	n := NewNPM([]*ProxyHost{
+	n := NewNPM([]*Host{
 		{ID: 2, Domains: []string{"A.example.com", "b.example.com"}, Forward: Endpoint{"http", "WEB.", 80}, Ownership: &Ownership{Backend: "web"}},
 		{ID: 1, Forward: Endpoint{"http", "http://LocalHost/", 3000}},
 		{ID: 3, Forward: Endpoint{"http", "[FD00::0:5]", 3000}},
@@ -180,9 +180,9 @@ func TestNPMIndices(t *testing.T) {
 	if diff := cmp.Diff([]any{[]int{2}, []int{2}, []int{3}, []int{1, 3}, []int(nil), []int{2}, 3}, look()); diff != "" {
 		t.Error(diff)
 	}
-	n.SetHost(&ProxyHost{ID: 2, Forward: Endpoint{"http", "127.0.0.1", 3000}})
-	n.RemoveHost(3)
-	n.RemoveHost(3)
+	n.SetHost(&Host{ID: 2, Forward: Endpoint{"http", "127.0.0.1", 3000}})
+	n.Remove(HostKey(3))
+	n.Remove(HostKey(3))
 	if diff := cmp.Diff([]any{[]int(nil), []int(nil), []int(nil), []int{1, 2}, []int(nil), []int(nil), 2}, look()); diff != "" {
 		t.Error(diff)
 	}
@@ -258,7 +258,7 @@ var marks = map[string]Mark{
 
 func TestMark(t *testing.T) {
 	for text, want := range marks {
-		if got := (&ProxyHost{Advanced: text}).Mark(); got != want {
+		if got := (&Host{Advanced: text}).Mark(); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
@@ -270,7 +270,7 @@ func FuzzMark(f *testing.F) {
 		f.Add(text, "# no502: on")
 	}
 	f.Fuzz(func(t *testing.T, above, below string) {
-		mark := func(text string) Mark { return (&ProxyHost{Advanced: text}).Mark() }
+		mark := func(text string) Mark { return (&Host{Advanced: text}).Mark() }
 		for _, text := range []string{above, below} {
 			switch mark(text) {
 			case MarkNone, MarkOn, MarkObserve, MarkOff:

@@ -14,6 +14,8 @@ const (
 	ComposeNumber  = "com.docker.compose.container-number"
 	ComposeOneOff  = "com.docker.compose.oneoff"
 	ComposeNetwork = "com.docker.compose.network"
+
+	docker, podman = "com.docker.compose.", "io.podman.compose."
 )
 
 // Container is one container as the Engine describes it.
@@ -23,6 +25,9 @@ type Container struct {
 	Image    string // as it was named at creation
 	Hostname string
 	Labels   map[string]string
+	// Env holds the environment variables that a dialect reads, and no others.
+	Env       map[string]string
+	CreatedAt time.Time
 
 	State       State
 	NetworkMode string // "host", "none", "container:<id>", or the network it was created on
@@ -30,11 +35,14 @@ type Container struct {
 	Exposed     []Port      // EXPOSEd or published ports, in order
 	Published   []Published // in order
 
-	// Claims are the domains that its labels claim, lower case; Role is what
+	// Claims are the names that its labels claim for a host of whatever kind (see
+	// Host.Serves); Role is what
 	// its labels say it is to no502. Both are read from Labels by whoever
 	// knows the label prefix.
 	Claims []string
 	Role   string
+	// Uses are the names of other services to which its labels lead.
+	Uses []string
 
 	// Inspected tells a whole description from a row of the Engine's list,
 	// which lacks aliases, the host name, the PID and the configured ports.
@@ -152,7 +160,22 @@ func (c *Container) ShortID() string {
 
 // OneOff tells a `docker compose run` container: it carries its service's
 // labels, but is not one of its replicas.
-func (c *Container) OneOff() bool { return strings.EqualFold(c.Labels[ComposeOneOff], "true") }
+func (c *Container) OneOff() bool { return strings.EqualFold(c.compose(ComposeOneOff), "true") }
+
+// Project and Service are what Compose calls it; empty outside Compose.
+func (c *Container) Project() string { return c.compose(ComposeProject) }
+
+// Service is the Compose service that it is a container of.
+func (c *Container) Service() string { return c.compose(ComposeService) }
+
+// compose reads one of Compose's labels, Docker's or Podman's. (Portainer's
+// stacks bear Docker's.)
+func (c *Container) compose(label string) string {
+	if v, ok := c.Labels[label]; ok || len(c.Labels) == 0 {
+		return v
+	}
+	return c.Labels[podman+label[len(docker):]]
+}
 
 // Identity names a backend across recreates, scaling and restarts:
 // "project/service" under Compose, else the container's name.
@@ -160,7 +183,7 @@ type Identity string
 
 // Identity of the backend that this container is (one replica of).
 func (c *Container) Identity() Identity {
-	project, service := c.Labels[ComposeProject], c.Labels[ComposeService]
+	project, service := c.Project(), c.Service()
 	if project == "" || service == "" || c.OneOff() {
 		return Identity(c.Name)
 	}
@@ -178,7 +201,7 @@ func (id Identity) OnMachine() bool { return strings.HasPrefix(string(id), "mach
 
 // Replica is the identity of this one container among its service's replicas.
 func (c *Container) Replica() string {
-	if n := c.Labels[ComposeNumber]; n != "" && !c.OneOff() {
+	if n := c.compose(ComposeNumber); n != "" && !c.OneOff() {
 		return string(c.Identity()) + "#" + n
 	}
 	return string(c.Identity())
@@ -208,7 +231,7 @@ func (c *Container) Names() map[string]struct{} {
 	put(c.ShortID())
 	put(c.Hostname)
 	if !c.OneOff() {
-		put(c.Labels[ComposeService])
+		put(c.Service())
 	}
 	for _, a := range c.Attachments {
 		for _, alias := range a.Aliases {

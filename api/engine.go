@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Engine is what one Docker Engine holds, indexed by everything that a
@@ -19,6 +20,7 @@ type Engine struct {
 	byClaim    index[string, string]
 	byImage    index[string, string]
 	byRole     index[string, string]
+	byUse      index[string, string]
 	netByName  index[string, string]
 	gateways   index[netip.Addr, string]
 	// byHostMode: containers on the machine's own network, by exposed port.
@@ -26,6 +28,9 @@ type Engine struct {
 	// joined: containers that use another one's network, by its ID.
 	joined index[string, string]
 	former memory
+	// Since is when the Engine was listed; since then its events were followed
+	// without a break.
+	Since time.Time
 }
 
 // NewEngine returns an Engine that holds these containers and networks.
@@ -40,6 +45,7 @@ func NewEngine(containers []*Container, networks []*Network) *Engine {
 		byClaim:    index[string, string]{},
 		byImage:    index[string, string]{},
 		byRole:     index[string, string]{},
+		byUse:      index[string, string]{},
 		netByName:  index[string, string]{},
 		gateways:   index[netip.Addr, string]{},
 		byHostMode: index[uint16, string]{},
@@ -123,10 +129,13 @@ func (e *Engine) Joining(id string) []*Container { return e.pick(e.joined[id]) }
 // Replicas finds a backend's containers.
 func (e *Engine) Replicas(id Identity) []*Container { return e.pick(e.byIdentity[id]) }
 
-// Claiming finds the containers whose labels claim a domain.
+// Claiming finds the containers whose labels claim a domain or a stream's port.
 func (e *Engine) Claiming(domain string) []*Container {
 	return e.pick(e.byClaim[strings.ToLower(domain)])
 }
+
+// Using finds the containers whose labels lead to a service of this name.
+func (e *Engine) Using(name string) []*Container { return e.pick(e.byUse[name]) }
 
 // OfImage finds the containers of a repository, whatever the registry and tag:
 // "jc21/nginx-proxy-manager".
@@ -196,6 +205,9 @@ func (e *Engine) SetContainer(c *Container) {
 	for _, d := range c.Claims {
 		e.byClaim.add(d, c.ID)
 	}
+	for _, name := range c.Uses {
+		e.byUse.add(name, c.ID)
+	}
 	e.byImage.add(repository(c.Image), c.ID)
 	if c.Role != "" {
 		e.byRole.add(c.Role, c.ID)
@@ -231,6 +243,9 @@ func (e *Engine) unfile(old *Container) {
 	e.byIdentity.remove(old.Identity(), old.ID)
 	for _, d := range old.Claims {
 		e.byClaim.remove(d, old.ID)
+	}
+	for _, name := range old.Uses {
+		e.byUse.remove(name, old.ID)
 	}
 	e.byImage.remove(repository(old.Image), old.ID)
 	e.byRole.remove(old.Role, old.ID)

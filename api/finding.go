@@ -20,6 +20,7 @@ const (
 	ForwardHostID           Code = "ForwardHostID"           // a container ID, which a recreate changes
 	ForwardHostCase         Code = "ForwardHostCase"         // the name in another case
 	ForwardHostUnresolvable Code = "ForwardHostUnresolvable" // a name that NPM's networks do not know
+	ForwardHostReplica      Code = "ForwardHostReplica"      // one of several containers of a declared service
 	ForwardHostShared       Code = "ForwardHostShared"       // a name that other containers answer to as well
 	ForwardPortPublished    Code = "ForwardPortPublished"    // the machine's port instead of the container's
 	ForwardPortWrong        Code = "ForwardPortWrong"        // a port on which nothing listens
@@ -64,6 +65,29 @@ const (
 	NotOptedIn     Code = "NotOptedIn"
 	UnknownLabel   Code = "UnknownLabel"
 	InvalidLabel   Code = "InvalidLabel"
-	HostMissing    Code = "HostMissing"
 	NginxRejected  Code = "NginxRejected"
+	NotTranslated  Code = "NotTranslated" // another tool's label that no502 or NPM has no word for
+)
+
+// Findings about what labels declare.
+const (
+	HostMissing        Code = "HostMissing"        // NPM has no such host yet
+	HostDiffers        Code = "HostDiffers"        // NPM's fields are not what the labels say
+	HostIdle           Code = "HostIdle"           // its service stopped or went away
+	HostBack           Code = "HostBack"           // its service is back
+	HostSwitchedOff    Code = "HostSwitchedOff"    // somebody switched it off in NPM
+	DomainTaken        Code = "DomainTaken"        // by a host that may not be taken over
+	DomainConflict     Code = "DomainConflict"     // by an older claim
+	StreamConflict     Code = "StreamConflict"     // another stream has the port
+	OwnedByOther       Code = "OwnedByOther"       // another tool, or another no502, keeps the host
+	NotPermitted       Code = "NotPermitted"       // by the operator
+	AccessListMissing  Code = "AccessListMissing"  // so the host is not published
+	CertificateMissing Code = "CertificateMissing" // none of that name, or none that fits
+	CertificateNeeded  Code = "CertificateNeeded"  // for HTTPS to be forced
+	CertificateFailed  Code = "CertificateFailed"  // Let's Encrypt refused
+	UpstreamUnknown    Code = "UpstreamUnknown"    // no opted-in service of that name
+	PortUnpublished    Code = "PortUnpublished"    // NPM's container does not publish the stream's port
+	NotSupported       Code = "NotSupported"       // by this version of NPM, or its user's permissions
+	DeleteLimit        Code = "DeleteLimit"        // too many at once: a person has to look
+	OtherPrefix        Code = "OtherPrefix"        // declared by labels with another prefix
 )

@@ -1,6 +1,9 @@
 package api
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // Key names what is to be looked at again. It carries no news: whoever
 // handles it reads the present state.
@@ -14,10 +17,19 @@ type Kind string
 
 // The kinds of keys.
 const (
-	KindHost      Kind = "proxy-host" // by NPM's id
-	KindContainer Kind = "container"  // by the Engine's full ID
-	KindSystem    Kind = "system"     // NPM's container, no502's own, the proxy network
+	KindHost        Kind = "proxy-host" // by NPM's id, as the next three
+	KindRedirection Kind = "redirection-host"
+	KindStream      Kind = "stream"
+	KindDeadHost    Kind = "dead-host"
+	KindContainer   Kind = "container" // by the Engine's full ID
+	KindSystem      Kind = "system"    // NPM's container, no502's own, the proxy network
 )
+
+// HostKinds are the kinds of hosts that NPM has.
+func HostKinds() []Kind { return []Kind{KindHost, KindRedirection, KindStream, KindDeadHost} }
+
+// IsHost reports whether the key names one of NPM's hosts, of whichever kind.
+func (k Key) IsHost() bool { return slices.Contains(HostKinds(), k.Kind) }
 
 // HostKey is the key of a proxy host.
 func HostKey(id int) Key { return Key{KindHost, strconv.Itoa(id)} }

@@ -1,29 +1,59 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // NPM is what one Nginx Proxy Manager holds, indexed by everything by which a
 // container can find the hosts that may mean it. Not safe for use while it is
 // being changed.
 type NPM struct {
-	hosts     map[int]*ProxyHost
-	byDomain  index[string, int]
+	hosts     map[int]*Host // proxy hosts
+	others    map[Key]*Host // redirection hosts, streams, dead hosts
+	byDomain  index[string, Key]
+	byService index[Identity, Key]
 	byForward index[string, int] // by BareHost
 	byPort    index[uint16, int] // hosts that forward to an address or localhost
 	byBackend index[Identity, int]
+	hidden    map[Kind]bool
+
+	// Certificates and AccessLists are nil while they are not known: no502's
+	// user may lack the permission.
+	Certificates []Certificate
+	AccessLists  []AccessList
+	Version      string // "2.15.1"; empty while it is not known
 }
 
-// NewNPM returns an NPM that holds these hosts.
-func NewNPM(hosts []*ProxyHost) *NPM {
+// Certificate is one that NPM holds.
+type Certificate struct {
+	ID       int
+	Name     string // as NPM's UI shows it
+	Provider string // "letsencrypt", or "other" for one that was uploaded
+	Domains  []string
+	Expires  time.Time // of one that is still being asked for: the past
+}
+
+// AccessList is one of NPM's access lists.
+type AccessList struct {
+	ID   int
+	Name string
+}
+
+// NewNPM returns an NPM that holds these hosts, and no certificates or access
+// lists.
+func NewNPM(hosts []*Host) *NPM {
 	n := &NPM{
-		hosts:     make(map[int]*ProxyHost, len(hosts)),
-		byDomain:  make(index[string, int], len(hosts)),
+		hosts:     make(map[int]*Host, len(hosts)),
+		others:    map[Key]*Host{},
+		byDomain:  make(index[string, Key], len(hosts)),
+		byService: index[Identity, Key]{},
 		byForward: make(index[string, int], len(hosts)),
 		byPort:    index[uint16, int]{},
 		byBackend: index[Identity, int]{},
+		hidden:    map[Kind]bool{},
 	}
 	for _, h := range hosts {
 		n.SetHost(h)
@@ -31,39 +61,114 @@ func NewNPM(hosts []*ProxyHost) *NPM {
 	return n
 }
 
-// Host by NPM's id; nil if there is none.
-func (n *NPM) Host(id int) *ProxyHost { return n.hosts[id] }
+// Host is the proxy host with NPM's id; nil if there is none.
+func (n *NPM) Host(id int) *Host { return n.hosts[id] }
+
+// Get is the host of a key, of any kind; nil if there is none.
+func (n *NPM) Get(key Key) *Host {
+	if id, ok := key.HostID(); ok {
+		return n.hosts[id]
+	}
+	return n.others[key]
+}
 
 // Hosts returns all proxy hosts, by id.
-func (n *NPM) Hosts() []*ProxyHost {
-	all := make([]*ProxyHost, 0, len(n.hosts))
+func (n *NPM) Hosts() []*Host {
+	all := make([]*Host, 0, len(n.hosts))
 	for _, h := range n.hosts {
 		all = append(all, h)
 	}
-	slices.SortFunc(all, func(a, b *ProxyHost) int { return a.ID - b.ID })
+	slices.SortFunc(all, func(a, b *Host) int { return a.ID - b.ID })
 	return all
 }
 
-// ByDomain finds the hosts that serve a domain: none or one, NPM sees to it.
-func (n *NPM) ByDomain(domain string) []int { return n.byDomain[strings.ToLower(domain)] }
+// All returns the hosts of every kind: proxy hosts first, then by kind and id.
+func (n *NPM) All() []*Host {
+	all := n.Hosts()
+	first := len(all)
+	for _, h := range n.others {
+		all = append(all, h)
+	}
+	slices.SortFunc(all[first:], func(a, b *Host) int {
+		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), a.ID-b.ID)
+	})
+	return all
+}
 
-// ByForward finds the hosts with this forward host, however it is written.
+// OfKind returns the hosts of a kind, by id.
+func (n *NPM) OfKind(kind Kind) []*Host {
+	return slices.DeleteFunc(n.All(), func(h *Host) bool { return h.Key().Kind != kind })
+}
+
+// Hide says that the hosts of a kind are not known: no502's user may not list
+// them. The kinds are known unless it is said.
+func (n *NPM) Hide(kind Kind, hidden bool) { n.hidden[kind] = hidden }
+
+// Knows reports whether the hosts of a kind are known.
+func (n *NPM) Knows(kind Kind) bool { return !n.hidden[kind] }
+
+// ByDomain finds the proxy hosts that serve a domain: none or one, NPM sees to
+// it.
+func (n *NPM) ByDomain(domain string) []int {
+	var ids []int
+	for _, key := range n.byDomain[strings.ToLower(domain)] {
+		if id, ok := key.HostID(); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Serving finds the host of any kind that serves a domain or a stream's port;
+// nil if none does. Of several streams on one port, which NPM allows, it is the
+// oldest.
+func (n *NPM) Serving(name string) (first *Host) {
+	for _, key := range n.byDomain[strings.ToLower(name)] {
+		if h := n.Get(key); first == nil || cmp.Or(strings.Compare(string(h.Key().Kind), string(first.Key().Kind)), h.ID-first.ID) < 0 {
+			first = h
+		}
+	}
+	return first
+}
+
+// DeclaredBy finds the hosts that a service's labels declared, as they
+// remember it, in order of their keys.
+func (n *NPM) DeclaredBy(service Identity) []*Host {
+	var found []*Host
+	for _, key := range n.byService[service] {
+		found = append(found, n.Get(key))
+	}
+	slices.SortFunc(found, func(a, b *Host) int {
+		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), a.ID-b.ID)
+	})
+	return found
+}
+
+// ByForward finds the proxy hosts with this forward host, however it is written.
 func (n *NPM) ByForward(host string) []int { return n.byForward[BareHost(host)] }
 
-// ByMachinePort finds the hosts that forward to this port of an address or of
-// localhost: perhaps a published port of this machine.
+// ByMachinePort finds the proxy hosts that forward to this port of an address
+// or of localhost: perhaps a published port of this machine.
 func (n *NPM) ByMachinePort(port uint16) []int { return n.byPort[port] }
 
-// ByBackend finds the hosts whose last repair meant this backend.
+// ByBackend finds the proxy hosts whose last repair meant this backend.
 func (n *NPM) ByBackend(id Identity) []int { return n.byBackend[id] }
 
 // SetHost adds a host or replaces what was known of it.
-func (n *NPM) SetHost(h *ProxyHost) {
-	n.RemoveHost(h.ID)
-	n.hosts[h.ID] = h
-	for _, d := range h.Domains {
-		n.byDomain.add(strings.ToLower(d), h.ID)
+func (n *NPM) SetHost(h *Host) {
+	key := h.Key()
+	n.Remove(key)
+	for _, name := range h.Serves() {
+		n.byDomain.add(name, key)
 	}
+	if o := h.Owner(); o.Service != "" {
+		n.byService.add(o.Service, key)
+	}
+	if key.Kind != KindHost {
+		n.others[key] = h
+		return
+	}
+	n.hosts[h.ID] = h
 	bare := BareHost(h.Forward.Host)
 	n.byForward.add(bare, h.ID)
 	if _, addr := parseAddr(bare); addr || IsMachineName(bare) {
@@ -74,19 +179,26 @@ func (n *NPM) SetHost(h *ProxyHost) {
 	}
 }
 
-// RemoveHost forgets a host.
-func (n *NPM) RemoveHost(id int) {
-	old := n.hosts[id]
+// Remove forgets a host.
+func (n *NPM) Remove(key Key) {
+	old := n.Get(key)
 	if old == nil {
 		return
 	}
-	delete(n.hosts, id)
-	for _, d := range old.Domains {
-		n.byDomain.remove(strings.ToLower(d), id)
+	for _, name := range old.Serves() {
+		n.byDomain.remove(name, key)
 	}
-	n.byForward.remove(BareHost(old.Forward.Host), id)
-	n.byPort.remove(old.Forward.Port, id)
+	if o := old.Owner(); o.Service != "" {
+		n.byService.remove(o.Service, key)
+	}
+	if key.Kind != KindHost {
+		delete(n.others, key)
+		return
+	}
+	delete(n.hosts, old.ID)
+	n.byForward.remove(BareHost(old.Forward.Host), old.ID)
+	n.byPort.remove(old.Forward.Port, old.ID)
 	if old.Ownership != nil {
-		n.byBackend.remove(old.Ownership.Backend, id)
+		n.byBackend.remove(old.Ownership.Backend, old.ID)
 	}
 }

@@ -38,8 +38,21 @@ type Verdict struct {
 	Endpoint Endpoint // as it should be; zero while that is not known
 	// Addresses are where the endpoint's host leads now.
 	Addresses []netip.Addr
-	Findings  []Finding
+	// Others are the backends of its custom locations.
+	Others   []Identity
+	Findings []Finding
 	Conditions
+	// Idle says that the host's service stopped or went away; empty: neither.
+	Idle Idle
+	// Due is when the key is worth another look, though nothing happens
+	// meanwhile; zero: not by itself.
+	Due time.Time
+}
+
+// Idle is why a declared host may have to go.
+type Idle struct {
+	Why    string // DisabledStopped or DisabledRemoved; empty: no reason
+	Delete bool   // and it is to be deleted, not merely switched off
 }
 
 // Conditions of a proxy host, each true only on evidence.
@@ -74,6 +87,11 @@ type Op string
 const (
 	OpCreateNetwork Op = "create-network"
 	OpAttach        Op = "attach"
+	OpDelete        Op = "delete"
+	OpDisable       Op = "disable"
+	OpCreate        Op = "create"
+	OpEnable        Op = "enable"
+	OpCertificate   Op = "request-certificate"
 	OpPatch         Op = "patch"
 	OpResave        Op = "re-save" // write a host unchanged, so that nginx resolves its name anew
 )
@@ -92,11 +110,23 @@ type Action struct {
 	Address   netip.Addr
 	Aliases   []string
 
-	// Of patch and re-save.
-	Host     int
-	Domain   string
-	From, To Endpoint
-	Backend  Identity
+	// Of what is done in NPM.
+	Host   Key    // of create: without an id
+	Domain string // by which people know the host
+	// From and To are the fields that change, as they are and as they shall be.
+	// From is what the plan stands on: if the row says otherwise by now, it is
+	// stale. Of re-save: the endpoint as it stays.
+	From, To Fields
+	// Ownership is what the host's meta is to remember.
+	Ownership *Ownership
+	// Of request-certificate.
+	Certificate CertificateRequest
+}
+
+// CertificateRequest is what Let's Encrypt is asked for.
+type CertificateRequest struct {
+	Domains     []string
+	DNSProvider string // empty: the HTTP challenge
 }
 
 // Key of the thing that the action changes.
@@ -104,10 +134,10 @@ func (a Action) Key() Key {
 	switch a.Op {
 	case OpAttach:
 		return ContainerKey(a.Container)
-	case OpPatch, OpResave:
-		return HostKey(a.Host)
+	case OpCreateNetwork:
+		return SystemKey()
 	}
-	return SystemKey()
+	return a.Host
 }
 
 // String is the action in one line, as people read it.
@@ -122,11 +152,19 @@ func (a Action) String() string {
 		}
 		return s
 	case OpPatch:
-		return fmt.Sprintf("%s: forward to %s instead of %s", a.Domain, a.To, a.From)
+		return a.Domain + ": " + describeChange(a.From, a.To)
 	case OpResave:
-		return a.Domain + ": save again, so that nginx looks up " + a.To.Host + " anew"
+		return a.Domain + ": save again, so that nginx looks up " + a.To.Text(FieldHost) + " anew"
+	case OpCreate:
+		return fmt.Sprintf("create the %s %s: %s", a.Host.Kind.Words(), a.Domain, describeNew(a.To))
+	case OpCertificate:
+		return a.Domain + ": ask Let's Encrypt for a certificate for " + strings.Join(a.Certificate.Domains, ", ")
+	case OpEnable:
+		if len(a.To) > 0 {
+			return fmt.Sprintf("enable the %s %s: %s", a.Host.Kind.Words(), a.Domain, describeChange(a.From, a.To))
+		}
 	}
-	return string(a.Op)
+	return fmt.Sprintf("%s the %s %s", a.Op, a.Host.Kind.Words(), a.Domain)
 }
 
 // Why is the action's causes, separated by commas.

@@ -27,6 +27,23 @@ type Snapshot struct {
 	// port of its that is closed to be one that may still open. Nothing is
 	// concluded from such a port. Zero: none is so fresh.
 	FreshSince time.Time
+
+	// Now is when the snapshot was made.
+	Now time.Time
+	// Idle is, by host, since when its service has been away, without a break
+	// in the observation.
+	Idle map[Key]IdleSince
+	// Deletes counts the hosts that wait for their deletion and those that were
+	// deleted since the last resync. Landslide: they were too many at once,
+	// and a person has to look.
+	Deletes   int
+	Landslide bool
+}
+
+// IdleSince is since when a host has been idle for a reason.
+type IdleSince struct {
+	Idle
+	Since time.Time
 }
 
 // Proven is an endpoint at which a backend was ready.

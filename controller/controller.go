@@ -118,6 +118,9 @@ func (c *controller) one(ctx context.Context, key api.Key) {
 	default:
 		c.queue.Forget(key)
 	}
+	if res.After > 0 {
+		c.queue.AddAfter(key, res.After)
+	}
 	for _, k := range res.Then {
 		c.queue.Add(k)
 	}

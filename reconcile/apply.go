@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/plan"
@@ -33,24 +35,82 @@ func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Actio
 }
 
 func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
+	if !inDocker(a.Op) {
+		select {
+		case r.writing <- struct{}{}:
+			defer func() { <-r.writing }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !r.still(a) {
+			return api.ErrStale
+		}
+	}
 	switch a.Op {
 	case api.OpCreateNetwork:
 		err = r.createNetwork(ctx, a)
 	case api.OpAttach:
 		err = r.Engine.Attach(ctx, a.Container, a.Network, a.Address, a.Aliases)
 	case api.OpPatch:
-		err = r.NPM.Patch(ctx, a.Host, a.From, a.To, a.Backend)
+		err = r.NPM.Patch(ctx, a.Host, a.From, a.To, a.Ownership)
 	case api.OpResave:
 		err = r.NPM.Resave(ctx, a.Host)
+	case api.OpCreate:
+		_, err = r.NPM.Create(ctx, a.Host.Kind, a.To, *a.Ownership)
+	case api.OpEnable:
+		err = r.NPM.Enable(ctx, a.Host, a.From, a.To, a.Ownership)
+	case api.OpDisable:
+		err = r.NPM.Disable(ctx, a.Host, a.Ownership)
+	case api.OpDelete:
+		err = r.NPM.Delete(ctx, a.Host)
+	case api.OpCertificate:
+		err = r.request(ctx, a)
 	}
 	if err != nil {
 		return err
 	}
 	r.Recorder.Done(a)
-	if a.Op == api.OpPatch || a.Op == api.OpResave {
-		r.memory.saved(a.Host)
-	}
+	r.memory.done(a, time.Now())
 	return nil
+}
+
+// still reports whether a host that was to be switched off or deleted still is:
+// NPM takes its time for each write, and its service may be back by now. Of other
+// writes NPM's rows tell that.
+func (r *Reconciler) still(a api.Action) bool {
+	if a.Op != api.OpDelete && a.Op != api.OpDisable {
+		return true
+	}
+	return slices.ContainsFunc(r.plan(a.Host).Actions, func(now api.Action) bool { return now.Op == a.Op && now.Host == a.Host })
+}
+
+// request asks Let's Encrypt. That it was asked is noted first, as a failure, so
+// that whatever happens it is not soon asked again.
+func (r *Reconciler) request(ctx context.Context, a api.Action) error {
+	credentials := ""
+	if provider := a.Certificate.DNSProvider; provider != "" {
+		var err error
+		if credentials, err = r.DNSCredentials(provider); err != nil {
+			return err
+		}
+	}
+	own := *a.Ownership
+	attempt := api.Attempt{Failures: 1, Last: time.Now().UTC().Truncate(time.Second), Error: "no answer was seen"}
+	if last := own.LetsEncrypt; last != nil {
+		attempt.Failures += last.Failures
+	}
+	own.LetsEncrypt = &attempt
+	if err := r.NPM.Patch(ctx, a.Host, nil, nil, &own); err != nil {
+		return err
+	}
+	failed := r.NPM.RequestCertificate(ctx, a.Certificate.Domains, a.Certificate.DNSProvider, credentials)
+	own.LetsEncrypt = nil
+	if failed != nil {
+		said := attempt
+		said.Error = failed.Error()
+		own.LetsEncrypt = &said
+	}
+	return errors.Join(failed, r.NPM.Patch(ctx, a.Host, nil, nil, &own))
 }
 
 // createNetwork makes the network with its planned subnet; with one of the
@@ -73,8 +133,12 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 	var res Result
 	for _, v := range p.Verdicts {
 		res.Retry = res.Retry || v.OptedIn && waits(v)
+		if !v.Due.IsZero() {
+			res.After = max(time.Until(v.Due), time.Millisecond)
+		}
 	}
 	res.Retry = res.Retry || !p.Wants.Empty()
+	r.NPM.Expect(r.memory.expect(key, p))
 	switch key.Kind {
 	case api.KindContainer:
 		res.Then = r.touched(key.ID)
@@ -82,10 +146,11 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 		r.FindNPM()
 		r.prune()
 		res.Then = r.ifTopologyChanged()
-	case api.KindHost:
-		if r.memory.judged(key, p) {
-			res.Then = r.claiming(key)
-		}
+	default:
+		now := time.Now()
+		first := r.memory.judged(key, p, now)
+		r.memory.watchDeletes(r.Policy.MaxDeletes, now.Add(-r.Resync))
+		res.Then = r.claiming(key, first)
 		if len(p.Verdicts) == 0 {
 			r.Recorder.Forget(key)
 		}
@@ -130,42 +195,95 @@ func (r *Reconciler) touched(container string) []api.Key {
 		if r.memory.topologyChanged(t.Fingerprint()) || container == s.Self || t.NPM != nil && (container == t.NPM.ID || container == t.NetOwner.ID) {
 			keys = append(keys, api.SystemKey())
 		}
-		var related []int
 		if c != nil {
-			related = plan.Related(s, c)
+			keys = append(keys, plan.Related(s, c)...)
+			was = c.Identity()
 		} else {
 			r.Recorder.Forget(api.ContainerKey(container))
-			related = calledSo(s, was)
+			keys = append(keys, calledSo(s, was)...)
 		}
-		for _, id := range related {
-			keys = append(keys, api.HostKey(id))
+		if before := r.memory.see(container, c); before != c || c == nil {
+			keys = append(keys, others(s, container, was)...)
+			keys = append(keys, rivals(s, before, c)...)
 		}
 	})
 	return keys
 }
 
+// others are the containers to which a service's change may matter: the one
+// whose labels now speak for it, and those whose labels lead to it.
+func others(s *api.Snapshot, container string, service api.Identity) (keys []api.Key) {
+	if lead := resolve.Lead(s.Engine, service); lead != nil && lead.ID != container {
+		keys = append(keys, api.ContainerKey(lead.ID))
+	}
+	_, name, _ := strings.Cut(string(service), "/")
+	for _, called := range []string{string(service), name} {
+		for _, c := range s.Engine.Using(called) {
+			if c.ID != container {
+				keys = append(keys, api.ContainerKey(c.ID))
+			}
+			if s.NPM == nil {
+				continue
+			}
+			for _, h := range s.NPM.DeclaredBy(c.Identity()) {
+				keys = append(keys, h.Key())
+			}
+		}
+	}
+	return keys
+}
+
+// rivals are the containers that claim what another one no longer claims.
+func rivals(s *api.Snapshot, was, is *api.Container) (keys []api.Key) {
+	if was == nil {
+		return nil
+	}
+	for _, name := range was.Claims {
+		if is != nil && slices.Contains(is.Claims, name) {
+			continue
+		}
+		for _, c := range s.Engine.Claiming(name) {
+			keys = append(keys, api.ContainerKey(c.ID))
+		}
+	}
+	return keys
+}
+
 // calledSo are the hosts that say what a backend was called before, or where it
-// was: others may have been called so too, and now are alone.
-func calledSo(s *api.Snapshot, was api.Identity) (hosts []int) {
+// was (others may have been called so too, and now are alone), and those that
+// its labels declared.
+func calledSo(s *api.Snapshot, was api.Identity) (keys []api.Key) {
 	if s.NPM == nil {
 		return nil
 	}
 	for _, what := range s.Engine.FormerlyOf(was) {
-		hosts = append(hosts, s.NPM.ByForward(what)...)
+		for _, id := range s.NPM.ByForward(what) {
+			keys = append(keys, api.HostKey(id))
+		}
 	}
-	return hosts
+	for _, h := range s.NPM.DeclaredBy(was) {
+		keys = append(keys, h.Key())
+	}
+	return keys
 }
 
-// claiming are the containers that claim a host's domains: they may have waited
-// for it to be made.
-func (r *Reconciler) claiming(key api.Key) (keys []api.Key) {
+// claiming are the containers that claim what a host serves, where it was not
+// known before, or what it no longer serves: they may have waited for that.
+func (r *Reconciler) claiming(key api.Key, first bool) (keys []api.Key) {
 	r.snapshot(func(s *api.Snapshot) {
-		id, _ := key.HostID()
-		if s.NPM == nil || s.NPM.Host(id) == nil {
+		if s.NPM == nil {
 			return
 		}
-		for _, d := range s.NPM.Host(id).Domains {
-			for _, c := range s.Engine.Claiming(d) {
+		var serves []string
+		if h := s.NPM.Get(key); h != nil {
+			serves = h.Serves()
+		}
+		names := r.memory.released(key, serves)
+		if first {
+			names = append(names, serves...)
+		}
+		for _, name := range names {
+			for _, c := range s.Engine.Claiming(name) {
 				keys = append(keys, api.ContainerKey(c.ID))
 			}
 		}

@@ -55,16 +55,18 @@ func TestNetworkNotKnownYet(t *testing.T) {
 	}
 }
 
-// Of two that may be meant one goes: now the other one is.
+// Of two that claim a domain the older one goes: now the other one has it.
 func TestOneOfTwoGoes(t *testing.T) {
 	b := newBed(t, api.ModeRepair)
-	claim := func(c *api.Container) { c.Claims = []string{"h1.example.com"} }
-	b.add("3", "x", claim)
+	claim := func(c *api.Container) {
+		c.Labels["no502.host"], c.Claims = "h1.example.com", []string{"h1.example.com"}
+	}
+	x := b.add("3", "x", claim)
 	y := b.add("4", "y", claim)
 	b.all()
-	b.engine.RemoveContainer(y.ID)
-	if res, _ := b.reconcile(y); !slices.Contains(res.Then, host1) {
-		t.Errorf("touches %v, want the host that both claimed", res.Then)
+	b.engine.RemoveContainer(x.ID)
+	if res, _ := b.reconcile(x); !slices.Contains(res.Then, host1) || !slices.Contains(res.Then, y) {
+		t.Errorf("touches %v, want the host that both claimed, and the other one", res.Then)
 	}
 }
 
@@ -128,7 +130,7 @@ func TestGoneUnseen(t *testing.T) {
 	b := newBed(t, api.ModeRepair)
 	b.all()
 	b.engine.RemoveContainer(web)
-	b.npm.RemoveHost(1)
+	b.npm.Remove(api.HostKey(1))
 	b.all()
 	if !slices.Contains(b.gone, webKey) || !slices.Contains(b.gone, host1) {
 		t.Errorf("forgotten are %v", b.gone)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,9 +27,12 @@ type bed struct {
 	did    []string // changes that were asked for
 	said   []api.Verdict
 	gone   []api.Key
-	patch  func(host int, from, to api.Endpoint) error
-	resave func(host int) error
-	urls   []string
+	patch  func(host api.Key, to api.Endpoint) error
+	resave func(host api.Key) error
+	// request is what becomes of a request to Let's Encrypt.
+	request error
+	urls    []string
+	expects bool // a certificate or an access list
 
 	ports  map[api.Target]api.Probe // what was looked at
 	open   map[uint16]api.Probe     // what would answer
@@ -83,7 +87,17 @@ func (b *bed) stopWeb() {
 
 // forward makes NPM forward a host to an endpoint.
 func (b *bed) forward(host int, e api.Endpoint) {
-	b.npm.SetHost(&api.ProxyHost{ID: host, Domains: []string{fmt.Sprintf("h%d.example.com", host)}, Forward: e, Enabled: true})
+	b.row(&api.Host{ID: host, Enabled: true}, e.Fields().With(api.Fields{api.FieldDomains: []string{fmt.Sprintf("h%d.example.com", host)}}))
+}
+
+// row makes NPM have a host.
+func (b *bed) row(h *api.Host, row api.Fields) {
+	raw, err := json.Marshal(row)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	h.Raw, h.Forward, h.Domains = raw, row.Endpoint(), row.Strings(api.FieldDomains)
+	b.npm.SetHost(h)
 }
 
 // reconcile works on a key, and returns what was asked to be changed.
@@ -126,20 +140,56 @@ type npm struct{ *bed }
 
 func (n npm) View(f func(*api.NPM)) bool { f(n.npm); return true }
 func (n npm) SetURL(url string)          { n.urls = append(n.urls, url) }
+func (n npm) Expect(waiting bool)        { n.expects = waiting }
 
-func (n npm) Patch(_ context.Context, host int, from, to api.Endpoint, _ api.Identity) error {
-	n.did = append(n.did, fmt.Sprintf("patch %d %s", host, to))
+func (n npm) Patch(_ context.Context, host api.Key, _, to api.Fields, own *api.Ownership) error {
+	did := fmt.Sprintf("patch %s %s", host.ID, to.Endpoint())
+	if len(to) == 0 && own.LetsEncrypt != nil {
+		did = fmt.Sprintf("note failure %d: %s", own.LetsEncrypt.Failures, own.LetsEncrypt.Error)
+	}
+	n.did = append(n.did, did)
 	if n.patch != nil {
-		if err := n.patch(host, from, to); err != nil {
+		if err := n.patch(host, to.Endpoint()); err != nil {
 			return err
 		}
 	}
-	n.forward(host, to)
+	if h := n.npm.Get(host); h != nil {
+		changed := *h
+		changed.Ownership = own
+		n.row(&changed, h.Fields().With(to))
+	}
 	return nil
 }
 
-func (n npm) Resave(_ context.Context, host int) error {
-	n.did = append(n.did, fmt.Sprintf("re-save %d", host))
+func (n npm) Create(_ context.Context, kind api.Kind, fields api.Fields, own api.Ownership) (api.Key, error) {
+	n.did = append(n.did, fmt.Sprintf("create %s of %s", kind, own.Service))
+	h := &api.Host{Kind: kind, ID: 9, Enabled: true, Ownership: &own}
+	n.row(h, fields)
+	return h.Key(), nil
+}
+
+func (n npm) Enable(_ context.Context, host api.Key, _, _ api.Fields, _ *api.Ownership) error {
+	n.did = append(n.did, "enable "+host.String())
+	return nil
+}
+
+func (n npm) Disable(_ context.Context, host api.Key, _ *api.Ownership) error {
+	n.did = append(n.did, "disable "+host.String())
+	return nil
+}
+
+func (n npm) Delete(_ context.Context, host api.Key) error {
+	n.did = append(n.did, "delete "+host.String())
+	return nil
+}
+
+func (n npm) RequestCertificate(_ context.Context, domains []string, _, credentials string) error {
+	n.did = append(n.did, fmt.Sprint("request ", domains, credentials))
+	return n.request
+}
+
+func (n npm) Resave(_ context.Context, host api.Key) error {
+	n.did = append(n.did, "re-save "+host.ID)
 	if n.resave != nil {
 		return n.resave(host)
 	}

@@ -20,10 +20,18 @@ const nginxRemembers = 10 * time.Second
 type memory struct {
 	mu       sync.Mutex
 	backends map[string]api.Identity           // by container ID
+	seen     map[string]*api.Container         // as they were when last looked at
 	hosts    map[api.Identity]map[api.Key]bool // that meant a backend, or may have
 	meant    map[api.Key][]api.Identity        // likewise, of every host that was judged
 	proven   map[int]api.Proven                // by proxy host
 	resolved map[int]resolved                  // by proxy host
+	serves   map[api.Key][]string              // what each host served
+	idle     map[api.Key]api.IdleSince         // hosts whose service is away
+	expects  map[api.Key]bool                  // what waits for a certificate or an access list
+	deleted  []time.Time                       // since the last resync
+	// landslide: too many hosts would be deleted at once. When one was kept for
+	// that, it is held until none is to be deleted any more.
+	landslide, held bool
 	// topology is its fingerprint when the system was last looked at; nil before.
 	topology *string
 }
@@ -37,18 +45,26 @@ type resolved struct {
 func newMemory() memory {
 	return memory{
 		backends: map[string]api.Identity{},
+		seen:     map[string]*api.Container{},
 		hosts:    map[api.Identity]map[api.Key]bool{},
 		meant:    map[api.Key][]api.Identity{},
 		proven:   map[int]api.Proven{},
 		resolved: map[int]resolved{},
+		serves:   map[api.Key][]string{},
+		idle:     map[api.Key]api.IdleSince{},
+		expects:  map[api.Key]bool{},
 	}
 }
 
 // observe adds to a snapshot what was right of a host, and what nginx may still
 // hold for it, and remembers what a container is.
-func (m *memory) observe(s *api.Snapshot, key api.Key, now time.Time) {
+func (m *memory) observe(s *api.Snapshot, key api.Key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if since, ok := m.idle[key]; ok {
+		s.Idle = map[api.Key]api.IdleSince{key: since}
+	}
+	s.Landslide = m.landslide
 	if key.Kind == api.KindContainer {
 		if c := s.Engine.Container(key.ID); c != nil {
 			m.backends[key.ID] = c.Identity()
@@ -71,8 +87,8 @@ func (m *memory) observe(s *api.Snapshot, key api.Key, now time.Time) {
 	case !ok:
 		was.gone = time.Time{}
 	case was.gone.IsZero():
-		was.gone = now
-	case now.Sub(was.gone) >= nginxRemembers:
+		was.gone = s.Now
+	case s.Now.Sub(was.gone) >= nginxRemembers:
 		delete(m.resolved, id)
 		return
 	}
@@ -97,20 +113,29 @@ func stale(s *api.Snapshot, addrs []netip.Addr, backend []api.Identity) (netip.A
 // judged remembers a host's backend, and once the host is right that it is, and
 // the addresses that nginx resolves its forward host to. It reports whether the
 // host was never judged before.
-func (m *memory) judged(key api.Key, p api.Plan) (first bool) {
+func (m *memory) judged(key api.Key, p api.Plan, now time.Time) (first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	id, _ := key.HostID()
+	id, isProxyHost := key.HostID()
 	_, known := m.meant[key]
 	m.unlink(key)
 	if len(p.Verdicts) == 0 {
-		delete(m.resolved, id)
-		delete(m.proven, id)
+		delete(m.idle, key)
+		if isProxyHost {
+			delete(m.resolved, id)
+			delete(m.proven, id)
+		}
 		return false
 	}
 	v := p.Verdicts[0]
 	m.link(key, meanings(v))
-	if v.InSync.Status != api.True {
+	if v.Idle.Why == "" {
+		delete(m.idle, key)
+	} else if m.idle[key].Idle != v.Idle {
+		m.idle[key] = api.IdleSince{Idle: v.Idle, Since: now}
+	}
+	m.held = m.held || slices.ContainsFunc(v.Findings, func(f api.Finding) bool { return f.Code == api.DeleteLimit })
+	if v.InSync.Status != api.True || !isProxyHost {
 		return !known
 	}
 	if v.Ready.Status == api.True {
@@ -128,6 +153,7 @@ func meanings(v api.Verdict) (ids []api.Identity) {
 	if v.Backend != "" {
 		ids = append(ids, v.Backend)
 	}
+	ids = append(ids, v.Others...)
 	for _, f := range v.Findings {
 		if f.Code != api.Ambiguous {
 			continue
@@ -139,11 +165,51 @@ func meanings(v api.Verdict) (ids []api.Identity) {
 	return ids
 }
 
-// saved: a write makes nginx resolve the host's name anew.
-func (m *memory) saved(host int) {
+// done remembers a change: a write makes nginx resolve the host's name anew.
+func (m *memory) done(a api.Action, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.resolved, host)
+	if a.Op == api.OpDelete && slices.Contains(a.Because, api.HostIdle) { // and not to be made anew
+		delete(m.idle, a.Host) // it is not counted twice
+		m.deleted = append(m.deleted, now)
+	}
+	if id, ok := a.Host.HostID(); ok {
+		delete(m.resolved, id)
+	}
+}
+
+// watchDeletes notices when more hosts than the limit wait for their deletion,
+// with those that were deleted lately.
+func (m *memory) watchDeletes(limit int, lately time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.deleted = slices.DeleteFunc(m.deleted, func(at time.Time) bool { return at.Before(lately) })
+	waiting := 0
+	for _, is := range m.idle {
+		if is.Delete {
+			waiting++
+		}
+	}
+	m.held = m.held && waiting > 0
+	m.landslide = m.held || waiting > 0 && waiting+len(m.deleted) > limit
+}
+
+// released are the names that a host served when it was last looked at, and no
+// longer does.
+func (m *memory) released(key api.Key, now []string) (names []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, name := range m.serves[key] {
+		if !slices.Contains(now, name) {
+			names = append(names, name)
+		}
+	}
+	if len(now) == 0 {
+		delete(m.serves, key)
+	} else {
+		m.serves[key] = now
+	}
+	return names
 }
 
 func (m *memory) link(key api.Key, ids []api.Identity) {
@@ -164,6 +230,18 @@ func (m *memory) unlink(key api.Key) {
 		}
 	}
 	delete(m.meant, key)
+}
+
+// see remembers a container as it is, and returns it as it was when it was last
+// looked at; nil where it is not there, or was not.
+func (m *memory) see(id string, now *api.Container) (was *api.Container) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was = m.seen[id]
+	if m.seen[id] = now; now == nil {
+		delete(m.seen, id)
+	}
+	return was
 }
 
 // hostsOf are the hosts that meant the backend a container is or was.
@@ -200,11 +278,28 @@ func (m *memory) gone(s *api.Snapshot) (keys []api.Key) {
 		return keys
 	}
 	for key := range m.meant {
-		if id, _ := key.HostID(); s.NPM.Host(id) == nil {
+		if s.NPM.Get(key) == nil {
 			keys = append(keys, key)
 		}
 	}
 	return keys
+}
+
+// expect remembers whether a key waits for a certificate or an access list, and
+// reports whether any does.
+func (m *memory) expect(key api.Key, p api.Plan) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.expects, key)
+	for _, v := range p.Verdicts {
+		for _, f := range v.Findings {
+			switch f.Code {
+			case api.AccessListMissing, api.CertificateMissing, api.CertificateNeeded:
+				m.expects[key] = true
+			}
+		}
+	}
+	return len(m.expects) > 0
 }
 
 // topologyChanged reports whether the topology is another than when the system

@@ -28,8 +28,17 @@ type NPM interface {
 	// list.
 	View(func(*api.NPM)) bool
 	SetURL(base string)
-	Patch(ctx context.Context, host int, from, to api.Endpoint, backend api.Identity) error
-	Resave(ctx context.Context, host int) error
+	// Expect says whether hosts wait for a certificate or an access list.
+	Expect(waiting bool)
+	// Patch writes fields, and what the meta is to remember, if the row still
+	// says what it is planned from; else it is an api.ErrStale.
+	Patch(ctx context.Context, host api.Key, from, to api.Fields, own *api.Ownership) error
+	Resave(ctx context.Context, host api.Key) error
+	Create(ctx context.Context, kind api.Kind, fields api.Fields, own api.Ownership) (api.Key, error)
+	Enable(ctx context.Context, host api.Key, from, to api.Fields, own *api.Ownership) error
+	Disable(ctx context.Context, host api.Key, own *api.Ownership) error
+	Delete(ctx context.Context, host api.Key) error
+	RequestCertificate(ctx context.Context, domains []string, dnsProvider, credentials string) error
 }
 
 // Prober looks at ports and addresses, and remembers what it saw.
@@ -54,6 +63,9 @@ type Result struct {
 	Retry bool
 	// Then are other keys that this one touches.
 	Then []api.Key
+	// After is when the key is worth another look, though nothing happens
+	// meanwhile; zero: not by itself.
+	After time.Duration
 }
 
 // Options are what a Reconciler works with.
@@ -68,6 +80,10 @@ type Options struct {
 	SelfHints []string
 	// NPMURL is where NPM's API answers; empty: derived from its container.
 	NPMURL string
+	// DNSCredentials are what the operator mounted for a DNS provider.
+	DNSCredentials func(provider string) (string, error)
+	// Resync is how often everything is looked at again.
+	Resync time.Duration
 }
 
 // Reconciler brings keys to their desired state, several at a time.
@@ -77,11 +93,13 @@ type Reconciler struct {
 
 	// attaching makes choosing a free address and taking it one step.
 	attaching sync.Mutex
+	// writing is held by who writes to NPM, which makes one change at a time.
+	writing chan struct{}
 }
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	return &Reconciler{Options: o, memory: newMemory()}
+	return &Reconciler{Options: o, memory: newMemory(), writing: make(chan struct{}, 1)}
 }
 
 // rounds bounds how often one call observes and plans again: attach, then
@@ -125,7 +143,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 // plan makes the plan for a key from what is known now.
 func (r *Reconciler) plan(key api.Key) (p api.Plan) {
 	r.snapshot(func(s *api.Snapshot) {
-		r.memory.observe(s, key, time.Now())
+		r.memory.observe(s, key)
 		p = plan.For(s, r.Policy, key)
 	})
 	return p
@@ -167,7 +185,8 @@ const freshFor = 20 * time.Second
 
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
-	s := api.Snapshot{FreshSince: time.Now().Add(-freshFor)}
+	now := time.Now()
+	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor)}
 	r.Engine.View(func(e *api.Engine) {
 		s.Engine, s.Self = e, self(e, r.SelfHints)
 		r.Prober.View(func(probes map[api.Target]api.Probe, machine map[netip.Addr]bool) {
@@ -211,8 +230,8 @@ func (r *Reconciler) Keys() []api.Key {
 		if s.NPM == nil {
 			return
 		}
-		for _, h := range s.NPM.Hosts() {
-			keys = append(keys, api.HostKey(h.ID))
+		for _, h := range s.NPM.All() {
+			keys = append(keys, h.Key())
 		}
 	})
 	return keys

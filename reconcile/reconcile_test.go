@@ -75,7 +75,7 @@ func TestResaveFails(t *testing.T) {
 		b := newBed(t, api.ModeRepair)
 		b.wantDone(host1)
 		b.run("10.0.0.9")
-		b.resave = func(int) error { return errors.New("NPM is away") }
+		b.resave = func(api.Key) error { return errors.New("NPM is away") }
 		if _, err := b.Reconcile(t.Context(), host1); err == nil {
 			t.Error("no error")
 		}
@@ -109,7 +109,7 @@ func TestTouched(t *testing.T) {
 	}
 	want("gone for good")
 
-	b.npm.RemoveHost(1)
+	b.npm.Remove(api.HostKey(1))
 	b.wantDone(host1)
 	if !slices.Contains(b.gone, host1) {
 		t.Error("a deleted host's verdict is not forgotten")
@@ -127,7 +127,7 @@ func TestTouched(t *testing.T) {
 func TestStale(t *testing.T) {
 	b := newBed(t, api.ModeRepair)
 	b.forward(1, wrong)
-	b.patch = func(int, api.Endpoint, api.Endpoint) error {
+	b.patch = func(api.Key, api.Endpoint) error {
 		b.patch = nil
 		b.forward(1, api.Endpoint{Scheme: "https", Host: "web", Port: 8080}) // theirs
 		return fmt.Errorf("host 1: %w", api.ErrStale)
@@ -138,14 +138,14 @@ func TestStale(t *testing.T) {
 	}
 
 	b.forward(1, wrong)
-	b.patch = func(int, api.Endpoint, api.Endpoint) error { return api.ErrStale } // for ever
+	b.patch = func(api.Key, api.Endpoint) error { return api.ErrStale } // for ever
 	res, did := b.reconcile(host1)
 	if !res.Retry || len(did) > 10 {
 		t.Errorf("retry %v after %q: want a pause", res.Retry, did)
 	}
 
 	b.forward(1, wrong)
-	b.patch = func(int, api.Endpoint, api.Endpoint) error { b.npm.RemoveHost(1); return api.ErrStale }
+	b.patch = func(api.Key, api.Endpoint) error { b.npm.Remove(api.HostKey(1)); return api.ErrStale }
 	if res := b.wantDone(host1, patch1); res.Retry {
 		t.Error("a deleted host is to be tried again")
 	}
@@ -157,7 +157,7 @@ func TestRejected(t *testing.T) {
 	b := newBed(t, api.ModeRepair)
 	b.forward(1, wrong)
 	rejected := errors.New("nginx rejects it")
-	b.patch = func(int, api.Endpoint, api.Endpoint) error { return rejected }
+	b.patch = func(api.Key, api.Endpoint) error { return rejected }
 	_, err := b.Reconcile(t.Context(), host1)
 	if !errors.Is(err, rejected) || !slices.Equal(b.did, []string{patch1}) {
 		t.Errorf("did %q: %v", b.did, err)

@@ -110,7 +110,8 @@ func embeddedRun(ctx context.Context, e *dockerdtest.Engine, box *dockerdtest.Bo
 	var s settings
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	s.bind(flags)
-	if err := fromEnvironment(flags, p.Env); err != nil {
+	var err error
+	if s.defaults, err = fromEnvironment(flags, p.Env); err != nil {
 		return err
 	}
 	s.dockerHost, s.npmData, s.hostProc = "tcp://docker", "", ""
@@ -122,6 +123,7 @@ func embeddedRun(ctx context.Context, e *dockerdtest.Engine, box *dockerdtest.Bo
 var programs = map[string]func(context.Context, *lab.Process) error{
 	"backend":   lab.Backend,
 	"npm":       lab.NPM,
+	"datagram":  lab.Datagram,
 	"dial":      lab.Dial,
 	"person":    lab.Person,
 	"visitor":   lab.Visitor,

@@ -46,10 +46,21 @@ Exit status: 0 nothing to change, 2 changes, 1 an error.`,
 }
 
 // lookOnce observes everything and plans, with nothing running on.
-func lookOnce(ctx context.Context, s settings, at place, say io.Writer) (api.Plan, error) {
+func lookOnce(ctx context.Context, s settings, at place, say io.Writer) (made api.Plan, err error) {
+	err = once(ctx, s, at, say, func(p *parts) error {
+		made = p.reconciler.Plan(ctx)
+		report.Sort(made.Verdicts)
+		return nil
+	})
+	return made, err
+}
+
+// once observes Docker and NPM until both are known, does something with that,
+// and ends.
+func once(ctx context.Context, s settings, at place, say io.Writer, do func(*parts) error) error {
 	p, err := assemble(s, at, s.logger(say))
 	if err != nil {
-		return api.Plan{}, err
+		return err
 	}
 	defer p.engine.Close()
 	running, stop := context.WithCancel(ctx)
@@ -67,15 +78,13 @@ func lookOnce(ctx context.Context, s settings, at place, say io.Writer) (api.Pla
 	for {
 		p.reconciler.FindNPM()
 		if p.engine.View(func(*api.Engine) {}) && p.npm.View(func(*api.NPM) {}) {
-			made := p.reconciler.Plan(ctx)
-			report.Sort(made.Verdicts)
-			return made, nil
+			return do(p)
 		}
 		select {
 		case <-news:
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return api.Plan{}, p.stuck(ctx)
+			return p.stuck(ctx)
 		}
 	}
 }
@@ -92,7 +101,7 @@ func (p *parts) stuck(ctx context.Context) error {
 			why += fmt.Sprintf("; %s (%s)", f.Message, f.Fix)
 		}
 	}
-	return fmt.Errorf("no plan without both Docker and NPM; still waiting for: %s%s", waitsFor, why)
+	return fmt.Errorf("both Docker and NPM are needed; still waiting for: %s%s", waitsFor, why)
 }
 
 func printPlan(w io.Writer, p api.Plan) (err error) {
@@ -132,24 +141,27 @@ func printPlan(w io.Writer, p api.Plan) (err error) {
 
 func printJSON(w io.Writer, p api.Plan) error {
 	type action struct {
-		Op       api.Op        `json:"op"`
-		Does     string        `json:"does"`
-		Because  []api.Code    `json:"because"`
-		Host     int           `json:"host,omitempty"`
-		Domain   string        `json:"domain,omitempty"`
-		From     *api.Endpoint `json:"from,omitempty"`
-		To       *api.Endpoint `json:"to,omitempty"`
-		Network  string        `json:"network,omitempty"`
-		Attached string        `json:"container,omitempty"`
+		Op       api.Op     `json:"op"`
+		Does     string     `json:"does"`
+		Because  []api.Code `json:"because"`
+		Host     string     `json:"host,omitempty"`
+		Domain   string     `json:"domain,omitempty"`
+		From     api.Fields `json:"from,omitempty"`
+		To       api.Fields `json:"to,omitempty"`
+		Network  string     `json:"network,omitempty"`
+		Attached string     `json:"container,omitempty"`
 	}
 	out := struct {
 		Actions  []action      `json:"actions"`
 		Verdicts []report.View `json:"verdicts"`
 	}{Actions: []action{}, Verdicts: report.Views(p.Verdicts)}
 	for _, a := range p.Actions {
-		x := action{Op: a.Op, Does: a.String(), Because: a.Because, Host: a.Host, Domain: a.Domain, Network: a.Network, Attached: a.Name}
-		if a.Op == api.OpPatch {
-			x.From, x.To = &a.From, &a.To
+		x := action{Op: a.Op, Does: a.String(), Because: a.Because, Domain: a.Domain, Network: a.Network, Attached: a.Name}
+		if a.Host.IsHost() {
+			x.Host = a.Host.String()
+		}
+		if a.Op != api.OpResave {
+			x.From, x.To = a.From, a.To
 		}
 		out.Actions = append(out.Actions, x)
 	}

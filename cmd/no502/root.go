@@ -22,7 +22,7 @@ Opt a container in with the label no502.enable: "true".`,
 	}
 	// As wide as a terminal at least is.
 	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
-	cmd.AddCommand(runCommand(), planCommand(), demoCommand(), healthcheckCommand(), versionCommand())
+	cmd.AddCommand(runCommand(), planCommand(), undoCommand(), migrateCommand(), demoCommand(), labelsCommand(), healthcheckCommand(), versionCommand())
 	return cmd
 }
 

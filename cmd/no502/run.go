@@ -22,6 +22,8 @@ import (
 	"github.com/no502/no502/controller/report"
 	"github.com/no502/no502/reconcile"
 	"github.com/no502/no502/reconcile/intent"
+	"github.com/no502/no502/reconcile/intent/dialect"
+	"github.com/no502/no502/reconcile/resolve"
 )
 
 func runCommand() *cobra.Command {
@@ -68,12 +70,13 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 	p.engine, err = dockerd.Open(dockerd.Options{
 		Host: s.dockerHost, DialContext: at.engine, Log: log.WithName("docker"),
 		Describe: func(c *api.Container) {
-			in := intent.Of(c.Labels, policy.Prefix)
-			c.Claims, c.Role = in.Domains, in.Role
+			in := intent.Of(c, policy)
+			c.Claims, c.Uses, c.Role = resolve.Claimed(in), resolve.Uses(in), in.Role
 		},
 		Inspect: func(labels map[string]string) bool {
-			return policy.Scope == api.ScopeAll || intent.Concerns(labels, policy.Prefix)
+			return policy.Scope == api.ScopeAll || intent.Concerns(labels, policy)
 		},
+		Env: func(name string) bool { return dialect.NeedsEnv(policy.Dialects) && dialect.ReadsEnv(name) },
 	})
 	if err != nil {
 		return nil, err
@@ -89,6 +92,7 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 	p.reconciler = reconcile.New(reconcile.Options{
 		Engine: p.engine, NPM: p.npm, Prober: p.prober, Recorder: p.board,
 		Policy: policy, SelfHints: at.selfHints, NPMURL: s.npmURL,
+		DNSCredentials: s.dnsCredential, Resync: s.resync,
 	})
 	return p, nil
 }

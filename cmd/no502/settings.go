@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/no502/no502/api"
+	"github.com/no502/no502/reconcile/intent"
+	"github.com/no502/no502/reconcile/intent/dialect"
+)
+
+// What becomes of hosts that people made by hand.
+const (
+	takeOverClaimed = "claimed"
+	takeOverNever   = "never"
 )
 
 // settings are what an operator can say, as flags or as their environment
@@ -38,6 +47,14 @@ type settings struct {
 	listen          string
 	logLevel        string
 	logFormat       string
+
+	defaults       map[string]string
+	dialects       []string
+	takeOver       string
+	allowSnippets  bool
+	allowedDomains []string
+	maxDeletes     int
+	dnsCredentials string
 }
 
 func (s *settings) bind(f *pflag.FlagSet) {
@@ -58,6 +75,12 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.DurationVar(&s.poll, "poll", 15*time.Second, "how often NPM is asked for edits when its data directory is not mounted")
 	f.DurationVar(&s.resync, "resync", 5*time.Minute, "how often everything is looked at again")
 	f.StringVar(&s.listen, "listen", ":8502", "address of the status port")
+	f.StringSliceVar(&s.dialects, "dialects", nil, "other tools whose labels are read as well: "+strings.Join(dialect.Names(), ", "))
+	f.StringVar(&s.takeOver, "take-over", takeOverClaimed, `hosts that people made by hand: "claimed" are taken over by labels that claim their domain, or "never"`)
+	f.StringSliceVar(&s.allowedDomains, "allowed-domains", nil, `what labels may claim, e.g. "*.example.com", or of one Compose project "shop=*.shop.example.com" (default: anything)`)
+	f.BoolVar(&s.allowSnippets, "allow-snippets", false, "let labels write raw nginx configuration (advanced-config)")
+	f.IntVar(&s.maxDeletes, "max-deletes", 5, "how many hosts may be deleted between two resyncs; more wait for a person")
+	f.StringVar(&s.dnsCredentials, "dns-credentials", "", "a directory with a file PROVIDER.ini for each DNS provider of Let's Encrypt's challenges")
 	f.StringVar(&s.logLevel, "log-level", "info", `"info" or "debug"`)
 	f.StringVar(&s.logFormat, "log-format", "text", `"text" or "json"`)
 }
@@ -66,10 +89,13 @@ func (s *settings) bind(f *pflag.FlagSet) {
 func command(cmd *cobra.Command, run func(*cobra.Command, settings) error) *cobra.Command {
 	var s settings
 	s.bind(cmd.Flags())
-	cmd.Args = cobra.NoArgs
+	if cmd.Args == nil {
+		cmd.Args = cobra.NoArgs
+	}
 	cmd.Long = strings.TrimSpace(cmd.Long + "\n\nEvery flag has an environment twin: --npm-url is NO502_NPM_URL.")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := fromEnvironment(cmd.Flags(), os.Environ()); err != nil {
+		var err error
+		if s.defaults, err = fromEnvironment(cmd.Flags(), os.Environ()); err != nil {
 			return err
 		}
 		if err := s.check(); err != nil {
@@ -80,26 +106,31 @@ func command(cmd *cobra.Command, run func(*cobra.Command, settings) error) *cobr
 	return cmd
 }
 
-// fromEnvironment sets the flags that were not given from NO502_… variables. One
-// that is no setting is an error: it was meant to be one.
-func fromEnvironment(f *pflag.FlagSet, environ []string) error {
+// fromEnvironment sets the flags that were not given from NO502_… variables, and
+// returns the labels' defaults. One that is no setting is an error: it was meant
+// to be one.
+func fromEnvironment(f *pflag.FlagSet, environ []string) (defaults map[string]string, err error) {
+	defaults = map[string]string{}
 	twins := map[string]*pflag.Flag{}
 	f.VisitAll(func(flag *pflag.Flag) { twins[twin(flag.Name)] = flag })
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		flag := twins[name]
+		label, isDefault := intent.DefaultName(name)
 		switch {
 		case !strings.HasPrefix(name, "NO502_") || value == "":
+		case isDefault:
+			defaults[label] = value
 		case flag == nil:
-			return fmt.Errorf("%s is not a setting; `no502 run --help` lists them", name)
+			return nil, fmt.Errorf("%s is not a setting; `no502 run --help` lists them", name)
 		case flag.Changed:
 		default:
 			if err := flag.Value.Set(value); err != nil {
-				return fmt.Errorf("%s=%q is not allowed: want %s: %s", name, value, kind(flag), flag.Usage)
+				return nil, fmt.Errorf("%s=%q is not allowed: want %s: %s", name, value, kind(flag), flag.Usage)
 			}
 		}
 	}
-	return nil
+	return defaults, intent.CheckDefaults(defaults)
 }
 
 // kind is what a flag takes, in words.
@@ -122,6 +153,7 @@ func (s *settings) check() error {
 	}{
 		{"scope", s.scope, []string{string(api.ScopeLabelled), string(api.ScopeAll)}},
 		{"mode", s.mode, []string{string(api.ModeRepair), string(api.ModeObserve)}},
+		{"take-over", s.takeOver, []string{takeOverClaimed, takeOverNever}},
 		{"log-level", s.logLevel, []string{"info", "debug"}},
 		{"log-format", s.logFormat, []string{"text", "json"}},
 	} {
@@ -138,6 +170,14 @@ func (s *settings) check() error {
 	if s.statusPort() == 0 {
 		return fmt.Errorf("--listen (%s): %q is not an address with a port, such as :8502", twin("listen"), s.listen)
 	}
+	for _, name := range s.dialects {
+		if !slices.Contains(dialect.Names(), name) {
+			return fmt.Errorf("--dialects (%s): %q is not one of %s", twin("dialects"), name, strings.Join(dialect.Names(), ", "))
+		}
+	}
+	if s.maxDeletes < 0 {
+		return fmt.Errorf("--max-deletes (%s) is %d: zero is the least", twin("max-deletes"), s.maxDeletes)
+	}
 	_, err := s.policy()
 	return err
 }
@@ -153,6 +193,15 @@ func (s *settings) policy() (api.Policy, error) {
 	p := api.Policy{
 		Instance: s.instance, Prefix: s.labelPrefix, Scope: api.Scope(s.scope), Mode: api.Mode(s.mode),
 		Network: s.network, NPM: s.npmContainer,
+		Defaults: s.defaults, Dialects: s.dialects, TakeOver: s.takeOver == takeOverClaimed,
+		Snippets: s.allowSnippets, MaxDeletes: s.maxDeletes,
+	}
+	var err error
+	if p.AllowedDomains, err = patterns(s.allowedDomains); err != nil {
+		return p, err
+	}
+	if p.DNSProviders, err = s.dnsProviders(); err != nil {
+		return p, err
 	}
 	for _, text := range s.hostAddresses {
 		addr, err := netip.ParseAddr(strings.TrimSpace(text))
@@ -162,6 +211,52 @@ func (s *settings) policy() (api.Policy, error) {
 		p.MachineAddrs = append(p.MachineAddrs, addr.Unmap())
 	}
 	return p, nil
+}
+
+// patterns reads domain patterns: "*.example.com", or with a Compose project
+// "shop=*.shop.example.com".
+func patterns(list []string) (all []api.DomainPattern, err error) {
+	for _, text := range list {
+		project, pattern, ok := strings.Cut(strings.TrimSpace(text), "=")
+		if !ok {
+			project, pattern = "", project
+		}
+		pattern = strings.ToLower(strings.TrimSpace(pattern))
+		if bare := strings.TrimPrefix(pattern, "*."); pattern != "*" && (!api.IsForwardHost(bare) || ok && project == "") {
+			return nil, fmt.Errorf("--allowed-domains (%s): %q is not a domain, *.domain or *, with \"project=\" in front for one Compose project", twin("allowed-domains"), text)
+		}
+		all = append(all, api.DomainPattern{Project: project, Pattern: pattern})
+	}
+	return all, nil
+}
+
+// credentialsFile ends the name of a DNS provider's credentials.
+const credentialsFile = ".ini"
+
+// dnsProviders are those whose credentials are mounted.
+func (s *settings) dnsProviders() (names []string, err error) {
+	if s.dnsCredentials == "" {
+		return nil, nil
+	}
+	files, err := os.ReadDir(s.dnsCredentials)
+	if err != nil {
+		return nil, fmt.Errorf("--dns-credentials (%s): %w", twin("dns-credentials"), err)
+	}
+	for _, f := range files {
+		if name, ok := strings.CutSuffix(f.Name(), credentialsFile); ok {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// dnsCredential reads a DNS provider's credentials; the file anew at each call.
+func (s *settings) dnsCredential(provider string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(s.dnsCredentials, filepath.Base(provider)+credentialsFile))
+	if err != nil {
+		return "", fmt.Errorf("the credentials of the DNS provider %s: %w", provider, err)
+	}
+	return string(text), nil
 }
 
 // credentials reads the login for NPM; the file anew at each call.

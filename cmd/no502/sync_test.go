@@ -9,6 +9,12 @@ import (
 	"github.com/no502/no502/controller/npm/npmtest"
 )
 
+// otherLists are what NPM holds beside its proxy hosts.
+var otherLists = []string{
+	"npm GET /nginx/redirection-hosts", "npm GET /nginx/streams", "npm GET /nginx/dead-hosts",
+	"npm GET /nginx/certificates", "npm GET /nginx/access-lists",
+}
+
 // However many hosts there are: where all is right, starting costs a constant
 // number of requests to NPM, one inspection per labelled container, and no change.
 func TestStartWhenAllIsRight(t *testing.T) {
@@ -25,6 +31,9 @@ func TestStartWhenAllIsRight(t *testing.T) {
 				all := map[string]int{
 					"npm GET /": 1, logins: 1, npmLists: 1,
 					streams: 1, lists: 1, netLists: 1, inspects: n, "docker HEAD /_ping": 1,
+				}
+				for _, other := range otherLists {
+					all[other] = 1
 				}
 				want(t, "start", got, all)
 				for k, times := range got {
@@ -63,6 +72,9 @@ func TestIdle(t *testing.T) {
 			npmLists: 40 + 2, logins: 0, npmGets: 0, npmPuts: 0,
 			lists: 2, netLists: 2, inspects: 2 * n, connects: 0, streams: 0,
 		})
+		for _, other := range otherLists {
+			want(t, "ten minutes", got, map[string]int{other: 10 + 2}) // they change seldom: once a minute
+		}
 		if said := w.log.take(); len(said) > 0 {
 			t.Errorf("logged while nothing happened: %q", said)
 		}

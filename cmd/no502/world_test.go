@@ -51,16 +51,17 @@ type world struct {
 	dockerFault atomic.Pointer[func(*http.Request) *dockerdtest.Fault]
 	npmFault    atomic.Pointer[func(*http.Request) *npmtest.Fault]
 	backends    http.Server
-	token       string // a person's, in NPM
-	stop        func() // the controller
+	token       string   // a person's, in NPM
+	stop        func()   // the controller
+	projects    []string // of Compose, whose networks there are
 	closers     []func()
 }
 
 // inBubble runs a test in a world in which time is fake.
-func inBubble(t *testing.T, test func(t *testing.T, w *world)) {
+func inBubble(t *testing.T, test func(t *testing.T, w *world), opts ...func(*npmtest.Options)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		w := newWorld(t, opts...)
 		defer w.close()
 		test(t, w)
 	})
@@ -301,8 +302,12 @@ func (w *world) ask(method, path string, body any) *httptest.ResponseRecorder {
 		w.person(http.MethodPost, "/tokens", map[string]string{"identity": testEmail, "secret": testPassword}, &got)
 		w.token = got.Token
 	}
-	data, err := json.Marshal(body)
-	w.must(err)
+	var data []byte
+	if body != nil {
+		var err error
+		data, err = json.Marshal(body)
+		w.must(err)
+	}
 	r := httptest.NewRequest(method, "/api"+path+"?person", bytes.NewReader(data))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+w.token)

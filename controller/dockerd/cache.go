@@ -3,6 +3,7 @@ package dockerd
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/no502/no502/api"
 )
@@ -112,7 +113,19 @@ func (c *cache) swap(l listing) {
 		}
 	}
 	next.Inherit(c.engine)
+	if c.engine != nil {
+		next.Since = c.engine.Since
+	}
 	c.engine, c.kept, c.floor = next, kept, l.began
+}
+
+// followedSince notes from when on events are followed without a break.
+func (c *cache) followedSince(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.engine != nil {
+		c.engine.Since = t
+	}
 }
 
 // carry makes one thing in next as it is in now, be it there or not.

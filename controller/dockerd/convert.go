@@ -37,6 +37,8 @@ func fromSummary(row container.Summary, nets networkNames) *api.Container {
 		Image:  row.Image,
 		Labels: row.Labels,
 		State:  api.State{Status: status, ExitCode: exit, Health: health},
+
+		CreatedAt: time.Unix(row.Created, 0),
 	}
 	c.NetworkMode = networkMode(row.HostConfig.NetworkMode, nets)
 	if row.NetworkSettings != nil {
@@ -65,6 +67,7 @@ func fromInspect(in container.InspectResponse, nets networkNames) *api.Container
 	c.ID = in.ID
 	c.Name = strings.TrimPrefix(in.Name, "/")
 	c.State = stateOf(in.State)
+	c.CreatedAt, _ = time.Parse(time.RFC3339Nano, in.Created) // zero where it is not said
 	if in.HostConfig != nil {
 		c.NetworkMode = networkMode(string(in.HostConfig.NetworkMode), nets)
 	}

@@ -40,7 +40,10 @@ type Options struct {
 	// Describe adds to a container what its labels say, before it is kept.
 	// Nil: nothing.
 	Describe func(*api.Container)
-	Log      logr.Logger
+	// Env selects the environment variables of a container that are kept, by
+	// name. Nil: none, since they hold secrets.
+	Env func(name string) bool
+	Log logr.Logger
 }
 
 // Engine is one Docker Engine. Its methods may be called from any goroutine.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -141,13 +142,29 @@ func (e *Engine) inspect(ctx context.Context, id string, nets networkNames) (*ap
 		if err != nil {
 			return err
 		}
-		c = e.labelled(fromInspect(answer, nets))
+		c = fromInspect(answer, nets)
+		c.Env = e.env(answer)
+		c = e.labelled(c)
 		if c.ID != id {
 			return errAnotherContainer
 		}
 		return nil
 	})
 	return c, err
+}
+
+// env are the environment variables that may be kept.
+func (e *Engine) env(answer container.InspectResponse) map[string]string {
+	if e.opts.Env == nil || answer.Config == nil {
+		return nil
+	}
+	kept := map[string]string{}
+	for _, entry := range answer.Config.Env {
+		if name, value, _ := strings.Cut(entry, "="); e.opts.Env(name) {
+			kept[name] = value
+		}
+	}
+	return kept
 }
 
 func (e *Engine) inspectNetwork(ctx context.Context, ref string) (*api.Network, error) {

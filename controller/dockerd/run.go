@@ -17,6 +17,9 @@ const (
 	// healthyAfter is how long events must have been followed for the next
 	// break to be waited out from the shortest time again.
 	healthyAfter = 30 * time.Second
+	// brief is how long a break of the event stream may last for what was seen
+	// before to count as seen without a break: a proxy ended an idle stream.
+	brief = 5 * time.Second
 )
 
 // Run keeps the cache true until ctx ends, and then returns nil. It calls
@@ -28,14 +31,21 @@ func (e *Engine) Run(ctx context.Context, notify func(api.Key)) error {
 		backoff.WithMaxInterval(lastWait),
 		backoff.WithMaxElapsedTime(0))
 	outage := outage{log: e.log.WithValues("host", e.Host())}
+	var lost time.Time
 	for {
 		var since time.Time
 		err := e.follow(ctx, notify, func() {
 			since = time.Now()
+			if since.Sub(lost) > brief {
+				e.cache.followedSince(since)
+			}
 			e.followed.Store(true)
 			outage.over()
 		})
 		e.followed.Store(false)
+		if !since.IsZero() {
+			lost = time.Now()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil

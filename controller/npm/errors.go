@@ -21,8 +21,9 @@ var (
 	// ErrDisabled: the host is switched off, and so is not written. It is also
 	// an api.ErrStale.
 	ErrDisabled error = stale("disabled meanwhile")
-	// ErrInvalidForward: an endpoint that must not reach NPM.
-	ErrInvalidForward = errors.New("not a forward endpoint")
+	// ErrInvalid: what must not reach NPM, since nginx would read it as
+	// something else.
+	ErrInvalid = errors.New("not to be written to NPM")
 )
 
 // stale is an error that calls for a new plan, like api.ErrStale.
@@ -98,10 +99,9 @@ func (e *SecondFactorError) Error() string {
 
 // RejectedError says that nginx did not accept a host's configuration.
 type RejectedError struct {
-	Host     int
-	To       api.Endpoint // what was written
-	NginxErr string       // nginx's own words
-	// Restored tells that the host forwards as before again. Otherwise it is
+	Host     api.Key
+	NginxErr string // nginx's own words
+	// Restored tells that the host is as before again. Otherwise it is
 	// offline, and saved again until nginx accepts it.
 	Restored bool
 	Err      error // why it was not restored; may be nil
@@ -109,7 +109,7 @@ type RejectedError struct {
 
 func (e *RejectedError) Error() string {
 	first, _, _ := strings.Cut(strings.TrimSpace(e.NginxErr), "\n")
-	text := fmt.Sprintf("nginx rejects proxy host %d with %s: %s", e.Host, e.To, first)
+	text := fmt.Sprintf("nginx rejects %s: %s", name(e.Host), first)
 	switch {
 	case e.Restored:
 		text += " (restored)"
@@ -127,9 +127,9 @@ func (e *RejectedError) Unwrap() error { return e.Err }
 // Where NPM kept it, or that is not known, the host is saved again until NPM
 // answers clearly, since nginx may not have what NPM's row says.
 type OutcomeError struct {
-	Host  int
-	Known bool // NPM's row could be read afterwards
-	Kept  bool // and holds what was written
+	Host  api.Key // without an id where its making is meant
+	Known bool    // NPM's row could be read afterwards
+	Kept  bool    // and holds what was written
 	Err   error
 }
 
@@ -141,7 +141,7 @@ func (e *OutcomeError) Error() string {
 	case e.Known:
 		became = "nothing changed"
 	}
-	return fmt.Sprintf("writing proxy host %d: %v (%s)", e.Host, e.Err, became)
+	return fmt.Sprintf("writing %s: %v (%s)", name(e.Host), e.Err, became)
 }
 
 func (e *OutcomeError) Unwrap() error { return e.Err }

@@ -197,8 +197,8 @@ func (b *bed) heard() string {
 	return keys
 }
 
-func (b *bed) host(id int) *api.ProxyHost {
-	var h *api.ProxyHost
+func (b *bed) host(id int) *api.Host {
+	var h *api.Host
 	b.View(func(n *api.NPM) { h = n.Host(id) })
 	return h
 }
@@ -233,6 +233,28 @@ func fault(f func(*http.Request) *npmtest.Fault) func(*npmtest.Options) {
 // was is where newNPM's hosts forward to.
 func was(id int) api.Endpoint {
 	return api.Endpoint{Scheme: "http", Host: "192.168.1.20", Port: uint16(8000 + id)}
+}
+
+// forward patches where a proxy host forwards to.
+func (c *Client) forward(ctx context.Context, id int, from, to api.Endpoint) error {
+	return c.Patch(ctx, api.HostKey(id), from.Fields(), to.Fields(), repaired(from, to))
+}
+
+// repaired is what a host remembers that was forwarded elsewhere.
+func repaired(from, to api.Endpoint) *api.Ownership {
+	return &api.Ownership{Instance: "test", Backend: "web", Origin: api.OriginRepaired, Wrote: to.Fields(), Was: from.Fields()}
+}
+
+// polls are what a look asks, with the status of each answer.
+func polls(status string, all bool) []string {
+	var calls []string
+	for _, l := range lists() {
+		calls = append(calls, "GET "+l.path+" "+status)
+		if !all {
+			break
+		}
+	}
+	return calls
 }
 
 func count(all []string, prefix string) (n int) {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -37,6 +38,8 @@ type request struct {
 	body         any    // JSON; nil: none
 	etag         string // makes the request conditional
 	token        string
+	proven       bool   // the token is known to be good
+	secret       string // something in the body that is to appear nowhere else
 	timeout      time.Duration
 }
 
@@ -76,7 +79,7 @@ func (c *Client) exchange(ctx context.Context, r request, read func(http.Header,
 		return fmt.Errorf("%s %s: %w", r.method, r.path, err)
 	}
 	transport := c.reads
-	if r.method == http.MethodPut {
+	if r.method != http.MethodGet && r.path != tokensPath {
 		transport = c.writes
 	}
 	client := http.Client{Transport: transport, CheckRedirect: dontFollow}
@@ -98,13 +101,11 @@ func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 func (r request) http(ctx context.Context, base string) (*http.Request, error) {
 	var body io.Reader
 	if r.body != nil {
-		var text bytes.Buffer
-		enc := json.NewEncoder(&text)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(r.body); err != nil {
+		text, err := encode(r.body)
+		if err != nil {
 			return nil, err
 		}
-		body = &text
+		body = bytes.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, base+r.path, body)
 	if err != nil {
@@ -128,13 +129,14 @@ func (c *Client) answer(r request, resp *http.Response, read func(http.Header, i
 	case resp.StatusCode == http.StatusNotModified && r.etag != "":
 		return errNotModified
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return &APIError{r.method, r.path, resp.StatusCode, oneLine(c.session.redact(message(resp)))}
+		return &APIError{r.method, r.path, resp.StatusCode, oneLine(redact(c.session.redact(message(resp)), secrets(r.secret)...))}
 	}
 	return read(resp.Header, http.MaxBytesReader(nil, resp.Body, answerLimit))
 }
 
 // message is what an error answer says: NPM's own JSON, or the HTML of the
-// nginx before it, which says no more than the status does.
+// nginx before it, which says no more than the status does. Where NPM shows
+// what a command said, as it does of certbot, that is what tells people more.
 func message(resp *http.Response) string {
 	if to := resp.Header.Get("Location"); to != "" {
 		return "a redirection to " + to + ", which is not followed"
@@ -147,11 +149,24 @@ func message(resp *http.Response) string {
 		Error struct {
 			Message string `json:"message"`
 		} `json:"error"`
+		Debug struct {
+			Stack []string `json:"stack"`
+		} `json:"debug"`
 	}
 	if json.Unmarshal(text, &body) != nil {
 		return ""
 	}
+	said := slices.DeleteFunc(strings.Split(strings.Join(body.Debug.Stack, "\n"), "\n"), idle)
+	if body.Error.Message == "Internal Error" && len(said) > 0 {
+		return strings.Join(said, "\n")
+	}
 	return body.Error.Message
+}
+
+// idle are lines of certbot's and of a stack that say nothing.
+func idle(line string) bool {
+	return line == "" || strings.Contains(line, "Saving debug log to") || strings.HasPrefix(line, "Ask for help") ||
+		strings.HasPrefix(line, "    at ")
 }
 
 // oneLine keeps a foreign text from breaking or flooding the log.

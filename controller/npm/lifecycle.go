@@ -10,152 +10,152 @@ import (
 	"github.com/no502/no502/api"
 )
 
-// Create makes a proxy host for domains, with NPM's own defaults in all that
-// is not said, and returns it as NPM holds it afterwards: a POST's answer lacks
-// nginx's verdict. If nginx rejects it, it is there, offline: a *RejectedError.
-// If NPM's answer is an error or lost, and the host is there all the same, it is
-// returned with an *OutcomeError.
-func (c *Client) Create(ctx context.Context, domains []string, to api.Endpoint, backend api.Identity) (made *api.ProxyHost, err error) {
-	if err := checkForward(to); err != nil {
-		return nil, fmt.Errorf("a proxy host for %q: %w", domains, err)
+// Enable writes a host as Patch does and switches it on, in this order: what
+// keeps visitors out is there before they come in. Then it is saved once more,
+// since after enabling alone nginx does not enforce its access list (measured on
+// 2.15.1 and 2.13.7). A host that is on is patched.
+func (c *Client) Enable(ctx context.Context, key api.Key, from, to api.Fields, own *api.Ownership) error {
+	if err := check(key.Kind, from, to); err != nil {
+		return fmt.Errorf("%s: %w", name(key), err)
 	}
-	ours := api.Ownership{Instance: c.opt.Instance, Backend: backend, Origin: api.OriginDeclared, Wrote: to}
-	fields := forwardFields(api.Endpoint{}, to)
-	fields["domain_names"] = domains
-	fields["meta"] = map[string]any{metaOurs: ours}
-	err = c.inTurn(ctx, func() (foreign []api.Key, err error) {
-		ctx, cancel := lasting(ctx)
-		defer cancel()
-		made, foreign, err = c.create(ctx, domains, to, fields)
-		return foreign, err
-	})
-	return made, err
-}
-
-func (c *Client) create(ctx context.Context, domains []string, to api.Endpoint, fields map[string]any) (*api.ProxyHost, []api.Key, error) {
-	var answer struct {
-		ID flexInt `json:"id"`
-	}
-	r := request{method: http.MethodPost, path: hostsPath, body: fields, timeout: writeTimeout}
-	err := c.authorized(ctx, r, into(&answer))
-	if err != nil && !unclear(err) {
-		return nil, nil, fmt.Errorf("a proxy host for %q: %w", domains, err)
-	}
-	if err != nil {
-		return c.createdAnyway(ctx, domains[0], to, err)
-	}
-	made, _, err := c.get(ctx, int(answer.ID))
-	if err == nil && offline(made) {
-		err = &RejectedError{Host: made.ID, To: to, NginxErr: made.NginxErr}
-	}
-	return made, nil, err
-}
-
-// createdAnyway looks for a host whose making got no clear answer.
-func (c *Client) createdAnyway(ctx context.Context, domain string, to api.Endpoint, cause error) (made *api.ProxyHost, foreign []api.Key, err error) {
-	foreign, err = c.list(ctx)
-	if err != nil {
-		return nil, foreign, &OutcomeError{Err: cause}
-	}
-	c.View(func(n *api.NPM) {
-		for _, id := range n.ByDomain(domain) {
-			if h := n.Host(id); h.Ownership != nil && h.Ownership.Wrote == to {
-				made = h
-			}
-		}
-	})
-	if made == nil {
-		return nil, foreign, &OutcomeError{Known: true, Err: cause}
-	}
-	c.doubted(made.ID)
-	return made, foreign, &OutcomeError{Host: made.ID, Known: true, Kept: true, Err: cause}
-}
-
-// Enable switches a host on, and writes it once more: after enabling alone
-// nginx does not enforce its access list (measured on 2.15.1 and 2.13.7). A
-// host that is on stays as it is.
-func (c *Client) Enable(ctx context.Context, host int) error {
-	return c.toggle(ctx, host, true)
-}
-
-// Disable switches a host off; one that is off stays as it is.
-func (c *Client) Disable(ctx context.Context, host int) error {
-	return c.toggle(ctx, host, false)
-}
-
-// toggle switches a host. Only by these paths: a PUT of "enabled" changes the
-// row and not what nginx serves.
-func (c *Client) toggle(ctx context.Context, host int, on bool) error {
-	return c.inTurn(ctx, func() ([]api.Key, error) {
-		before, foreign, err := c.lookFirst(ctx, host)
-		if err != nil || before.Enabled == on {
-			return foreign, err
-		}
-		ctx, cancel := lasting(ctx)
-		defer cancel()
-		defer c.hush(host)()
-		after, err := c.toggled(ctx, host, on)
-		if err != nil || !on {
-			return foreign, err
-		}
-		ch, err := unchanged(after)
+	return c.having(ctx, key, func(ctx context.Context, before *api.Host) error {
+		ch, err := c.changes(before, from, to, own)
 		if err != nil {
-			return foreign, err
+			return err
 		}
-		return foreign, c.put(ctx, after, ch)
+		if before.Enabled {
+			if ch.empty() {
+				return nil
+			}
+			return c.put(ctx, before, ch)
+		}
+		defer c.hush(key)()
+		if len(ch.fields) > 0 {
+			if _, err := c.send(ctx, key, ch.body(), false); err != nil {
+				return c.failed(ctx, before, ch, err)
+			}
+			ch = change{}
+		}
+		on, err := c.toggled(ctx, key, true)
+		if err != nil {
+			return err
+		}
+		if key.Kind == api.KindDeadHost {
+			return c.enabledDead(on)
+		}
+		c.doubted(key) // until the PUT came through it is not as it should be
+		if ch.fields, err = unchanged(on); err != nil {
+			return err
+		}
+		ch.must = true
+		return c.put(ctx, on, ch)
 	})
 }
 
-// toggled makes the request, and returns the host as it is then.
-func (c *Client) toggled(ctx context.Context, host int, on bool) (*api.ProxyHost, error) {
-	path := hostPath(host) + "/disable"
+// enabledDead: a 404 host has no access list, and a PUT afterwards would take
+// its certificate out of nginx's configuration.
+func (c *Client) enabledDead(on *api.Host) error {
+	if !offline(on) {
+		return nil
+	}
+	c.doubted(on.Key())
+	return &RejectedError{Host: on.Key(), NginxErr: on.NginxErr}
+}
+
+// Disable notes own in a host's meta (nil: removes it there), and switches the
+// host off. One that is off stays as it is: it is not no502 that did it, and
+// NPM may crash at the second time.
+func (c *Client) Disable(ctx context.Context, key api.Key, own *api.Ownership) error {
+	return c.having(ctx, key, func(ctx context.Context, before *api.Host) error {
+		if !before.Enabled {
+			return nil
+		}
+		if err := c.note(ctx, before, own); err != nil {
+			return err
+		}
+		defer c.hush(key)()
+		_, err := c.toggled(ctx, key, false)
+		return err
+	})
+}
+
+// note writes a host's meta alone. What nginx makes of it does not matter to a
+// host that is to be switched off.
+func (c *Client) note(ctx context.Context, before *api.Host, own *api.Ownership) error {
+	meta, err := metaWith(before, own)
+	if err != nil || meta == nil {
+		return err
+	}
+	err = c.put(ctx, before, change{meta: meta})
+	var rejected *RejectedError
+	var outcome *OutcomeError
+	if errors.As(err, &rejected) || errors.As(err, &outcome) && outcome.Kept {
+		return nil
+	}
+	return err
+}
+
+// toggled makes the request, and returns the host as it is then. Only by these
+// paths: a PUT of "enabled" changes the row and not what nginx serves.
+func (c *Client) toggled(ctx context.Context, key api.Key, on bool) (*api.Host, error) {
+	path := hostPath(key) + "/disable"
 	if on {
-		path = hostPath(host) + "/enable"
+		path = hostPath(key) + "/enable"
 	}
 	var done json.RawMessage
 	failed := c.authorized(ctx, request{method: http.MethodPost, path: path, timeout: writeTimeout}, into(&done))
 	if failed != nil && !unclear(failed) {
-		return nil, fmt.Errorf("proxy host %d: %w", host, failed)
+		return nil, fmt.Errorf("%s: %w", name(key), failed)
 	}
-	after, _, err := c.get(ctx, host)
+	after, _, err := c.get(ctx, key)
+	for try := 1; failed == nil && err == nil && after.Enabled != on && try < restoreTries && sleep(ctx, restorePause); try++ {
+		after, _, err = c.get(ctx, key) // of dead hosts NPM answers before it is done
+	}
+	if failed == nil && err == nil && after.Enabled != on {
+		failed = errors.New("NPM did not do what it says")
+	}
 	if failed != nil {
-		return nil, &OutcomeError{Host: host, Known: err == nil, Kept: err == nil && after.Enabled == on, Err: failed}
+		if on && (err != nil || after.Enabled) {
+			c.doubted(key)
+		}
+		return nil, &OutcomeError{Host: key, Known: err == nil, Kept: err == nil && after.Enabled == on, Err: failed}
 	}
 	return after, err
 }
 
-// Delete removes a host; one that is gone is no error, nor is an error of NPM's
-// after which it is gone.
-func (c *Client) Delete(ctx context.Context, host int) error {
-	return c.inTurn(ctx, func() ([]api.Key, error) {
-		ctx, cancel := lasting(ctx)
-		defer cancel()
-		defer c.hush(host)()
-		return nil, c.deleted(ctx, host)
+// Delete removes a host that this no502 made, as the host's meta says when read
+// for that; else it is an api.ErrStale. One that is gone is no error, nor is an
+// error of NPM's after which it is gone.
+func (c *Client) Delete(ctx context.Context, key api.Key) error {
+	err := c.having(ctx, key, func(ctx context.Context, before *api.Host) error {
+		own := before.Ownership
+		if own == nil || own.Instance != c.opt.Instance || own.Origin != api.OriginDeclared {
+			return fmt.Errorf("%s was not made by this no502: %w", name(key), api.ErrStale)
+		}
+		defer c.hush(key)()
+		return c.deleted(ctx, key)
 	})
+	if errors.Is(err, ErrGone) {
+		return nil
+	}
+	return err
 }
 
-func (c *Client) deleted(ctx context.Context, host int) error {
+func (c *Client) deleted(ctx context.Context, key api.Key) error {
 	var done json.RawMessage
-	err := c.authorized(ctx, request{method: http.MethodDelete, path: hostPath(host), timeout: writeTimeout}, into(&done))
+	err := c.authorized(ctx, request{method: http.MethodDelete, path: hostPath(key), timeout: writeTimeout}, into(&done))
 	switch {
 	case err == nil, isMissing(err):
-		c.forget(host)
+		c.forget(key)
 		return nil
 	case !unclear(err):
-		return fmt.Errorf("proxy host %d: %w", host, err)
+		return fmt.Errorf("%s: %w", name(key), err)
 	}
-	_, _, lookErr := c.get(ctx, host)
-	if errors.Is(lookErr, ErrGone) {
-		return nil
+	if _, _, lookErr := c.get(ctx, key); lookErr != nil {
+		if errors.Is(lookErr, ErrGone) {
+			return nil
+		}
+		return &OutcomeError{Host: key, Err: err}
 	}
-	return &OutcomeError{Host: host, Known: lookErr == nil, Err: err}
-}
-
-// unclear: after such an error NPM may have done what it was asked, or not. It
-// changes its row before it tests nginx's configuration.
-func unclear(err error) bool {
-	var answer *APIError
-	var dial dialError
-	return !errors.As(err, &dial) && !refused(err) && (!errors.As(err, &answer) || answer.Status >= 500)
+	return &OutcomeError{Host: key, Known: true, Err: err}
 }

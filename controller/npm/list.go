@@ -10,41 +10,75 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/no502/no502/api"
 )
 
-// manyChanged is how many changed hosts are told as one "look at everything".
-const manyChanged = 50
+const (
+	// manyChanged is how many changed hosts are told as one "look at everything".
+	manyChanged = 50
+	// othersPace is how rarely the lists beside that of the proxy hosts are
+	// asked for while nothing hints at a change: they change rarely.
+	othersPace = time.Minute
+)
 
-const hostsPath = "/nginx/proxy-hosts"
+// list is one of NPM's lists that the cache is made of.
+type list struct {
+	path string
+	kind api.Kind // of the hosts in it; empty: no hosts
+	what string   // in messages
+}
 
-func hostPath(id int) string { return hostsPath + "/" + strconv.Itoa(id) }
+// lists are all of them. The first is the one without which nothing can be done.
+func lists() []list {
+	var all []list
+	for _, k := range api.HostKinds() {
+		all = append(all, listOf(k))
+	}
+	return append(all, list{path: certificatesPath, what: "certificates"}, list{path: accessListsPath, what: "access lists"})
+}
+
+func listOf(k api.Kind) list { return list{path: kinds[k].path, kind: k, what: kinds[k].noun + "s"} }
 
 // entry identifies what is known of a host, to notice a change of it.
 type entry struct {
 	raw, canonical digest
 }
 
-// listed is one row of a list.
+// listed is one row of a list of hosts.
 type listed struct {
 	entry
-	host *api.ProxyHost
-	same bool // as the cache has it
+	key  api.Key
+	host *api.Host // nil: as the cache has it
 }
 
-// Refresh looks at NPM's list of proxy hosts once, conditionally: while
-// nothing changed NPM sends no list. It either takes over a complete list, and
-// tells Run's notify what changed, or returns an error and changes nothing.
+// found is what a look found in the lists that were not as before.
+type found struct {
+	etags        map[string]string // by path
+	hosts        map[api.Kind][]listed
+	known        map[api.Kind]bool // of the kinds in hosts: no502's user may list them
+	certificates *[]api.Certificate
+	accessLists  *[]api.AccessList
+}
+
+// Refresh looks at all of NPM's lists once, conditionally: while nothing
+// changed NPM sends no list. It either takes over what is complete, and tells
+// Run's notify what changed, or returns an error and changes nothing.
 func (c *Client) Refresh(ctx context.Context) error {
-	_, err := c.refresh(ctx)
+	_, err := c.refresh(ctx, true)
 	return err
 }
 
-// refresh is Refresh; changed tells whether anything did.
-func (c *Client) refresh(ctx context.Context) (changed bool, err error) {
+// refresh looks at the list of proxy hosts, and at the others where that is
+// due or asked for; changed tells whether anything did.
+func (c *Client) refresh(ctx context.Context, all bool) (changed bool, err error) {
 	err = c.inTurn(ctx, func() ([]api.Key, error) {
-		keys, err := c.list(ctx)
+		which := lists()
+		if !all && !c.expected() && time.Since(c.listed) < othersPace {
+			which = which[:1]
+		}
+		keys, err := c.look(ctx, which...)
 		changed = len(keys) > 0
 		return keys, err
 	})
@@ -63,174 +97,197 @@ func (c *Client) inTurn(ctx context.Context, do func() (foreign []api.Key, err e
 	return err
 }
 
-// list is one conditional list, by the holder of the turn.
-func (c *Client) list(ctx context.Context) ([]api.Key, error) {
-	var rows []listed
-	var etag string
-	r := request{method: http.MethodGet, path: hostsPath, etag: c.etag, timeout: listTimeout}
-	err := c.authorized(ctx, r, func(h http.Header, body io.Reader) (err error) {
-		etag = h.Get("ETag")
-		rows, err = c.decodeList(body)
-		return err
-	})
-	switch {
-	case errors.Is(err, errNotModified):
-		return nil, nil
-	case err != nil:
-		return nil, err
+// look reads some lists, conditionally, and names what others had changed. The
+// first look reads all of them. By the holder of the turn.
+func (c *Client) look(ctx context.Context, which ...list) ([]api.Key, error) {
+	if !c.View(func(*api.NPM) {}) {
+		which = lists()
 	}
-	c.etag = etag
-	return c.take(rows), nil
+	began := time.Now()
+	f := found{etags: map[string]string{}, hosts: map[api.Kind][]listed{}, known: map[api.Kind]bool{}}
+	for i, l := range which {
+		if err := c.ask(ctx, l, i > 0, &f); err != nil {
+			return nil, err
+		}
+	}
+	for path, etag := range f.etags {
+		c.etags[path] = etag
+	}
+	if len(which) == len(lists()) {
+		c.listed = began
+	}
+	return c.take(f), nil
 }
 
-// decodeList reads a list row by row. Only one that ends as it should counts:
-// what a broken one lacks would look deleted.
-func (c *Client) decodeList(body io.Reader) ([]listed, error) {
+// ask reads one list. proven tells that the same token has just been accepted,
+// so that a refusal means this list.
+func (c *Client) ask(ctx context.Context, l list, proven bool, f *found) error {
+	r := request{method: http.MethodGet, path: l.path, etag: c.etags[l.path], proven: proven, timeout: listTimeout}
+	err := c.authorized(ctx, r, func(h http.Header, body io.Reader) error {
+		f.etags[l.path] = h.Get("ETag")
+		return c.read(l, body, f)
+	})
+	var answer *APIError
+	switch {
+	case errors.Is(err, errNotModified):
+		return nil
+	case l.path != lists()[0].path && errors.As(err, &answer) && answer.hidden():
+		f.etags[l.path] = ""
+		f.hide(l)
+		return nil
+	}
+	return err
+}
+
+// read takes in one list. Only one that ends as it should counts: what a
+// broken one lacks would look deleted.
+func (c *Client) read(l list, body io.Reader, f *found) (err error) {
+	switch {
+	case l.kind != "":
+		var rows []listed
+		err = eachRow(body, l.what, func(raw json.RawMessage) error {
+			row, err := c.decodeListed(l.kind, raw)
+			rows = append(rows, row)
+			return err
+		})
+		f.hosts[l.kind], f.known[l.kind] = rows, true
+	case l.path == certificatesPath:
+		f.certificates, err = readCertificates(body)
+	default:
+		f.accessLists, err = readAccessLists(body)
+	}
+	return err
+}
+
+// hide says that no502's user may not see a list.
+func (f *found) hide(l list) {
+	switch {
+	case l.kind != "":
+		f.hosts[l.kind] = nil
+	case l.path == certificatesPath:
+		f.certificates = new([]api.Certificate)
+	default:
+		f.accessLists = new([]api.AccessList)
+	}
+}
+
+// eachRow reads a list row by row; row must not keep what it gets.
+func eachRow(body io.Reader, what string, row func(json.RawMessage) error) error {
 	dec := json.NewDecoder(body)
 	if t, err := dec.Token(); err != nil {
-		return nil, fmt.Errorf("the list of proxy hosts is not NPM's JSON: %w", unexpected(err))
+		return fmt.Errorf("the list of %s is not NPM's JSON: %w", what, unexpected(err))
 	} else if t != json.Delim('[') {
-		return nil, errors.New("the list of proxy hosts is not a JSON array")
+		return fmt.Errorf("the list of %s is not a JSON array", what)
 	}
-	var rows []listed
 	var raw json.RawMessage
 	for dec.More() {
 		if err := dec.Decode(&raw); err != nil {
-			return nil, fmt.Errorf("the list of proxy hosts breaks off: %w", unexpected(err))
+			return fmt.Errorf("the list of %s breaks off: %w", what, unexpected(err))
 		}
-		r, err := decodeListed(raw, c.entries)
-		if err != nil {
-			return nil, err
+		if err := row(raw); err != nil {
+			return err
 		}
-		rows = append(rows, r)
 	}
 	if _, err := dec.Token(); err != nil {
-		return nil, fmt.Errorf("the list of proxy hosts breaks off: %w", unexpected(err))
+		return fmt.Errorf("the list of %s breaks off: %w", what, unexpected(err))
 	}
 	if err := ended(dec); err != nil {
-		return nil, fmt.Errorf("the list of proxy hosts: %w", err)
+		return fmt.Errorf("the list of %s: %w", what, err)
 	}
-	return rows, nil
+	return nil
 }
 
-func decodeListed(raw []byte, known map[int]entry) (listed, error) {
-	h, err := decodeRow(raw)
+// decodeListed reads a row, in full only if the cache has another one.
+func (c *Client) decodeListed(k api.Kind, raw []byte) (listed, error) {
+	id, err := rowID(raw)
 	if err != nil {
-		return listed{}, err
+		return listed{}, fmt.Errorf("a %s's row: %w", kinds[k].noun, err)
 	}
-	r := listed{host: h, entry: entry{raw: sha256.Sum256(raw)}}
-	have, ok := known[h.ID]
+	r := listed{key: keyOf(k, id), entry: entry{raw: sha256.Sum256(raw)}}
+	have, ok := c.entries[r.key]
 	if ok && have.raw == r.raw {
-		r.entry, r.same = have, true
+		r.entry = have
 		return r, nil
 	}
-	r.canonical, err = canonical(raw)
-	r.same = ok && have.canonical == r.canonical
+	h, now, err := decodeRow(k, raw)
+	r.canonical = now
+	if !ok || have.canonical != now {
+		r.host = h
+	}
 	return r, err
 }
 
-// take makes a complete list the cache, and returns what changed. Before the
-// first list nothing is known to have changed.
-func (c *Client) take(rows []listed) []api.Key {
+// take makes what a look found the cache, and returns what changed. Before the
+// first look nothing is known to have changed.
+func (c *Client) take(f found) []api.Key {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first := c.hosts == nil
 	if first {
 		c.hosts = api.NewNPM(nil)
 	}
+	c.hosts.Version = c.state.Version
+	var changed []api.Key
+	everything := c.takeOthers(f)
+	for _, k := range api.HostKinds() {
+		rows, read := f.hosts[k]
+		if !read {
+			continue
+		}
+		everything = everything || c.hosts.Knows(k) != f.known[k]
+		c.hosts.Hide(k, !f.known[k])
+		changed = append(changed, c.takeHosts(k, rows)...)
+	}
+	switch {
+	case first:
+		return nil
+	case everything || len(changed) > manyChanged:
+		return []api.Key{api.SystemKey()}
+	}
+	return changed
+}
+
+// takeOthers takes over what is no host, and reports whether it changed. The
+// caller holds mu.
+func (c *Client) takeOthers(f found) (changed bool) {
+	if f.certificates != nil {
+		changed = !sameCertificates(c.hosts.Certificates, *f.certificates)
+		c.hosts.Certificates = *f.certificates
+	}
+	if f.accessLists != nil {
+		have := c.hosts.AccessLists
+		changed = changed || (have == nil) != (*f.accessLists == nil) || !slices.Equal(have, *f.accessLists)
+		c.hosts.AccessLists = *f.accessLists
+	}
+	return changed
+}
+
+// takeHosts takes over all hosts of a kind, and names those that changed, by
+// id. The caller holds mu.
+func (c *Client) takeHosts(k api.Kind, rows []listed) []api.Key {
 	var changed []int
-	entries := make(map[int]entry, len(rows))
+	there := make(map[api.Key]bool, len(rows))
 	for _, r := range rows {
-		entries[r.host.ID] = r.entry
-		if !r.same {
+		there[r.key] = true
+		c.entries[r.key] = r.entry
+		if r.host != nil {
 			c.hosts.SetHost(c.doubt(r.host))
 			changed = append(changed, r.host.ID)
 		}
 	}
-	for id := range c.entries {
-		if _, still := entries[id]; !still {
-			c.hosts.RemoveHost(id)
-			delete(c.unsure, id)
+	for key := range c.entries {
+		if key.Kind == k && !there[key] {
+			c.hosts.Remove(key)
+			delete(c.entries, key)
+			delete(c.unsure, key)
+			id, _ := strconv.Atoi(key.ID)
 			changed = append(changed, id)
 		}
 	}
-	c.entries = entries
-	if first {
-		return nil
-	}
-	return keysOf(changed)
-}
-
-func keysOf(changed []int) []api.Key {
-	if len(changed) > manyChanged {
-		return []api.Key{api.SystemKey()}
-	}
 	slices.Sort(changed)
-	keys := make([]api.Key, 0, len(changed))
+	var keys []api.Key
 	for _, id := range slices.Compact(changed) {
-		keys = append(keys, api.HostKey(id))
+		keys = append(keys, keyOf(k, id))
 	}
 	return keys
-}
-
-// get reads one row, and reports whether the cache had another one. A missing
-// row is forgotten and an ErrGone.
-func (c *Client) get(ctx context.Context, id int) (h *api.ProxyHost, changed bool, err error) {
-	var raw json.RawMessage
-	r := request{method: http.MethodGet, path: hostPath(id), timeout: otherTimeout}
-	err = c.authorized(ctx, r, into(&raw))
-	if isMissing(err) {
-		return nil, c.forget(id), fmt.Errorf("proxy host %d: %w", id, ErrGone)
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("reading proxy host %d: %w", id, err)
-	}
-	return c.learn(id, raw, false)
-}
-
-func isMissing(err error) bool {
-	var answer *APIError
-	return errors.As(err, &answer) && answer.missing()
-}
-
-// learn takes over a row from an answer, and reports whether the cache had
-// another one. The answer to a write holds nginx's verdict on that write; a
-// row that was merely read may hold an older one.
-func (c *Client) learn(id int, raw []byte, verdict bool) (h *api.ProxyHost, changed bool, err error) {
-	h, err = decodeRow(raw)
-	if err == nil && h.ID != id {
-		err = fmt.Errorf("the answer is about proxy host %d", h.ID)
-	}
-	var now digest
-	if err == nil {
-		now, err = canonical(raw)
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("proxy host %d: %w", id, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if verdict && !offline(h) {
-		delete(c.unsure, id)
-	}
-	if c.hosts == nil {
-		return h, false, nil
-	}
-	changed = c.entries[id].canonical != now
-	c.entries[id] = entry{canonical: now}
-	c.hosts.SetHost(c.doubt(h))
-	return h, changed, nil
-}
-
-// forget drops a host from the cache, and reports whether it was there.
-func (c *Client) forget(id int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.unsure, id)
-	if _, had := c.entries[id]; !had {
-		return false
-	}
-	c.hosts.RemoveHost(id)
-	delete(c.entries, id)
-	return true
 }

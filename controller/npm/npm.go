@@ -1,5 +1,5 @@
-// Package npm is Nginx Proxy Manager: its REST API, a cache of its proxy
-// hosts, and the noticing of changes.
+// Package npm is Nginx Proxy Manager: its REST API, a cache of its hosts of all
+// kinds, certificates and access lists, and the noticing of changes.
 //
 // A Client is the only one of this process that writes to its NPM, and it
 // writes one thing at a time: every write makes NPM test nginx's whole
@@ -26,7 +26,8 @@ import (
 type Options struct {
 	// DialContext makes the connections to NPM; nil: a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Credentials of an NPM user who may manage all proxy hosts. Asked at
+	// Credentials of an NPM user who may manage all proxy hosts; what else it
+	// may not see counts as not known. Asked at
 	// each login, so that a changed file counts, and every second while NPM
 	// refuses what they were.
 	Credentials func() (identity, secret string, err error)
@@ -36,7 +37,7 @@ type Options struct {
 	// Poll is the time between two looks at NPM's list; 15 s if zero. With a
 	// DataDir the looks are fewer while nothing changes.
 	Poll time.Duration
-	// Instance goes into meta.no502.instance of the hosts that are repaired.
+	// Instance is meta.no502.instance of the hosts that may be deleted.
 	Instance string
 	Log      logr.Logger
 }
@@ -52,8 +53,9 @@ type Client struct {
 	// turn is held during every exchange that changes the cache: lists and
 	// writes. So no list can bring back what a write has replaced.
 	turn    *semaphore.Weighted
-	etag    string        // of the last complete list; under turn
-	entries map[int]entry // of the hosts in the cache; under turn
+	etags   map[string]string // of the last lists, by path; under turn
+	listed  time.Time         // when all lists were last read; under turn
+	entries map[api.Key]entry // of the hosts in the cache; under turn
 
 	// wake makes Run reconsider what it waits for.
 	wake chan struct{}
@@ -61,11 +63,12 @@ type Client struct {
 	mu     sync.RWMutex
 	site   *site
 	notify func(api.Key)
-	hosts  *api.NPM          // nil before the first complete list
-	quiet  map[int]time.Time // until when file events of a host are our own doing
-	wrote  time.Time         // the last write
-	unsure map[int]*unsure
+	hosts  *api.NPM              // nil before the first complete look
+	quiet  map[api.Key]time.Time // until when file events of a host are our own doing
+	wrote  time.Time             // the last write
+	unsure map[api.Key]*unsure
 	state  State
+	expect bool
 }
 
 // site is where NPM is. Its context ends when NPM turns out to be elsewhere,
@@ -80,6 +83,24 @@ func newSite(base string) *site {
 	s := &site{base: base}
 	s.here, s.leave = context.WithCancel(context.Background())
 	return s
+}
+
+// Expect says whether hosts wait for a certificate or an access list, so that
+// all lists are to be read at every poll.
+func (c *Client) Expect(waiting bool) {
+	c.mu.Lock()
+	changed := c.expect != waiting
+	c.expect = waiting
+	c.mu.Unlock()
+	if changed {
+		c.nudge()
+	}
+}
+
+func (c *Client) expected() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.expect
 }
 
 // State tells how the connection to NPM stands.
@@ -108,8 +129,10 @@ func New(opt Options) *Client {
 		turn:    semaphore.NewWeighted(1),
 		wake:    make(chan struct{}, 1),
 		site:    newSite(""),
-		quiet:   map[int]time.Time{},
-		unsure:  map[int]*unsure{},
+		etags:   map[string]string{},
+		entries: map[api.Key]entry{},
+		quiet:   map[api.Key]time.Time{},
+		unsure:  map[api.Key]*unsure{},
 		session: session{credentials: opt.Credentials, pause: newBackOff(5*time.Second, 2, 5*time.Minute)},
 	}
 	c.reads, c.writes = newTransport(opt.DialContext), newTransport(opt.DialContext)
@@ -156,9 +179,9 @@ func normalise(base string) string {
 	return clean.String()
 }
 
-// View shows f the proxy hosts as they were last seen, and reports whether
-// there was a complete list yet; before, f is not called. f must neither keep
-// the NPM nor call the Client; the hosts in it never change and may be kept.
+// View shows f NPM as it was last seen, and reports whether there was a
+// complete look yet; before, f is not called. f must neither keep the NPM nor
+// call the Client; the hosts in it never change and may be kept.
 func (c *Client) View(f func(*api.NPM)) (synced bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -49,7 +49,7 @@ func TestPatchWithoutClearAnswer(t *testing.T) {
 				b.heard()
 				b.calls()
 				armed.Store(true)
-				err := b.Patch(t.Context(), 1, was(1), web, "web")
+				err := b.forward(t.Context(), 1, was(1), web)
 				var outcome *OutcomeError
 				if !errors.As(err, &outcome) || !outcome.Known || outcome.Kept != c.kept {
 					t.Fatalf("error: %v", err)
@@ -91,7 +91,7 @@ func TestPatchAgainAfterUnknownOutcome(t *testing.T) {
 			t.Fatal(err)
 		}
 		stage.Store(1)
-		err := b.Patch(t.Context(), 1, was(1), web, "web")
+		err := b.forward(t.Context(), 1, was(1), web)
 		var outcome *OutcomeError
 		if !errors.As(err, &outcome) || outcome.Known {
 			t.Fatalf("error: %v", err)
@@ -99,12 +99,12 @@ func TestPatchAgainAfterUnknownOutcome(t *testing.T) {
 		eq(t, "cached", b.host(1).Forward, was(1))
 		stage.Store(0)
 		b.calls()
-		if err := b.Patch(t.Context(), 1, was(1), web, "web"); err != nil {
+		if err := b.forward(t.Context(), 1, was(1), web); err != nil {
 			t.Fatal(err)
 		}
 		eq(t, "calls", b.calls(), []string{"GET /nginx/proxy-hosts/1 200", "PUT /nginx/proxy-hosts/1 200"})
-		eq(t, "was", *b.host(1).Ownership.Was, was(1))
-		eq(t, "unsure", b.isUnsure(1), false)
+		eq(t, "was", b.host(1).Ownership.Was.Endpoint(), was(1))
+		eq(t, "unsure", b.isUnsure(api.HostKey(1)), false)
 	})
 }
 
@@ -118,7 +118,7 @@ func TestMendGrowsRare(t *testing.T) {
 		b.run()
 		synctest.Wait()
 		b.calls()
-		err := b.Patch(t.Context(), 1, was(1), web, "web")
+		err := b.forward(t.Context(), 1, was(1), web)
 		var outcome *OutcomeError
 		if !errors.As(err, &outcome) || !outcome.Kept {
 			t.Fatalf("error: %v", err)
@@ -151,11 +151,11 @@ func TestPatchCancelled(t *testing.T) {
 		if err := b.Refresh(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Patch(ctx, 1, was(1), web, "web"); err != nil {
+		if err := b.forward(ctx, 1, was(1), web); err != nil {
 			t.Error(err)
 		}
 		eq(t, "cached", b.host(1).Forward, web)
-		if err := b.Patch(ctx, 1, web, was(1), "web"); !errors.Is(err, context.Canceled) {
+		if err := b.forward(ctx, 1, web, was(1)); !errors.Is(err, context.Canceled) {
 			t.Errorf("error: %v", err)
 		}
 		cancelled, stop := context.WithTimeout(t.Context(), time.Second)
@@ -163,7 +163,7 @@ func TestPatchCancelled(t *testing.T) {
 		if err := b.turn.Acquire(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Resave(cancelled, 1); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.Resave(cancelled, api.HostKey(1)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("waiting for the turn: %v", err)
 		}
 		b.turn.Release(1)
@@ -184,7 +184,7 @@ func TestPatchRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.calls()
-		err := b.Patch(t.Context(), 1, was(1), web, "web")
+		err := b.forward(t.Context(), 1, was(1), web)
 		eq(t, "error", err, errors.New("writing proxy host 1: PUT /nginx/proxy-hosts/1: "+
 			"NPM answered 400 Bad Request: data/forward_port must be >= 1"))
 		eq(t, "calls", b.calls(), []string{"GET /nginx/proxy-hosts/1 200", "PUT /nginx/proxy-hosts/1 400"})
@@ -195,13 +195,16 @@ func TestPatchRefused(t *testing.T) {
 func TestMendGivesUp(t *testing.T) {
 	for name, take := range map[string]func(t *testing.T, s *npmtest.Server, admin *bed){
 		"disabled": func(t *testing.T, _ *npmtest.Server, admin *bed) {
-			admin.do(t, http.MethodPost, hostPath(1)+"/disable")
+			admin.do(t, http.MethodPost, hostPath(api.HostKey(1))+"/disable")
 		},
-		"deleted": func(t *testing.T, _ *npmtest.Server, admin *bed) { admin.do(t, http.MethodDelete, hostPath(1)) },
+		"deleted": func(t *testing.T, _ *npmtest.Server, admin *bed) {
+			admin.do(t, http.MethodDelete, hostPath(api.HostKey(1)))
+		},
 		"marked": func(t *testing.T, _ *npmtest.Server, admin *bed) {
-			err := admin.write(t.Context(), 1, func(h *api.ProxyHost) (change, error) {
-				return change{map[string]any{"advanced_config": "# no502: off"}, h.Forward}, nil
-			})
+			if err := admin.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			err := admin.Patch(t.Context(), api.HostKey(1), nil, api.Fields{api.FieldAdvanced: "# no502: off"}, admin.host(1).Ownership)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +217,7 @@ func TestMendGivesUp(t *testing.T) {
 				b.run()
 				synctest.Wait()
 				var outcome *OutcomeError
-				if err := b.Patch(t.Context(), 1, was(1), web, "web"); !errors.As(err, &outcome) {
+				if err := b.forward(t.Context(), 1, was(1), web); !errors.As(err, &outcome) {
 					t.Fatalf("error: %v", err)
 				}
 				take(t, s, newBed(t, s.API()))
@@ -222,7 +225,7 @@ func TestMendGivesUp(t *testing.T) {
 				b.calls()
 				after(time.Hour)
 				eq(t, "attempts", count(b.calls(), "PUT"), 0)
-				eq(t, "unsure", b.isUnsure(1), false)
+				eq(t, "unsure", b.isUnsure(api.HostKey(1)), false)
 			})
 		})
 	}
@@ -255,14 +258,14 @@ func TestPatchBesideAPerson(t *testing.T) {
 		go func() {
 			defer close(done)
 			for ctx.Err() == nil {
-				_ = admin.Resave(ctx, hosts+1) // may well fail
+				_ = admin.Resave(ctx, api.HostKey(hosts+1)) // may well fail
 				time.Sleep(70 * time.Millisecond)
 			}
 		}()
 		troubles := 0
 		for id := 1; id <= hosts; id++ {
 			for b.host(id).Forward != web {
-				if err := b.Patch(t.Context(), id, was(id), web, "web"); err != nil {
+				if err := b.forward(t.Context(), id, was(id), web); err != nil {
 					troubles++
 				}
 				time.Sleep(100 * time.Millisecond)

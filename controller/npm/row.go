@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,7 @@ const (
 	metaOurs   = "no502"
 )
 
-// row is a proxy host as NPM's API shows it: the fields that no502 reads.
+// row is a host as NPM's API shows it: the fields that no502 reads.
 type row struct {
 	ID       flexInt         `json:"id"`
 	Domains  flexStrings     `json:"domain_names"`
@@ -31,33 +32,55 @@ type row struct {
 	Meta     json.RawMessage `json:"meta"`
 }
 
-// decodeRow reads a row leniently: forks and old databases hold booleans as
-// 0 and 1, and ports as strings. A row without an id is an error.
-func decodeRow(raw []byte) (*api.ProxyHost, error) {
-	var r row
+// rowID is the id of a row. A row without one is an error.
+func rowID(raw []byte) (int, error) {
+	var r struct {
+		ID flexInt `json:"id"`
+	}
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, fmt.Errorf("a proxy host's row: %w", err)
+		return 0, err
 	}
 	if r.ID <= 0 {
-		return nil, errors.New("a proxy host's row has no id")
+		return 0, errors.New("it has no id")
 	}
-	h := &api.ProxyHost{
+	return int(r.ID), nil
+}
+
+// decodeRow reads a row leniently: forks and old databases hold booleans as
+// 0 and 1, and ports as strings. The digest tells it from another one.
+func decodeRow(k api.Kind, raw []byte) (*api.Host, digest, error) {
+	text, err := canonical(raw)
+	if err != nil {
+		return nil, digest{}, fmt.Errorf("a %s's row: %w", kinds[k].noun, err)
+	}
+	var r row
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, digest{}, fmt.Errorf("a %s's row: %w", kinds[k].noun, err)
+	}
+	if r.ID <= 0 {
+		return nil, digest{}, fmt.Errorf("a %s's row has no id", kinds[k].noun)
+	}
+	h := &api.Host{
+		Kind:     k,
 		ID:       int(r.ID),
 		Domains:  r.Domains,
-		Forward:  api.Endpoint{Scheme: string(r.Scheme), Host: string(r.Host)},
 		Enabled:  r.Enabled == nil || bool(*r.Enabled),
 		Advanced: string(r.Advanced),
+		Raw:      text,
 	}
-	if r.Port > 0 && r.Port <= 65535 {
-		h.Forward.Port = uint16(r.Port)
+	if k == api.KindHost {
+		h.Forward = api.Endpoint{Scheme: string(r.Scheme), Host: string(r.Host)}
+		if r.Port > 0 && r.Port <= 65535 {
+			h.Forward.Port = uint16(r.Port)
+		}
 	}
 	readMeta(h, r.Meta)
-	return h, nil
+	return h, sha256.Sum256(text), nil
 }
 
 // readMeta fills in what a row's meta says. Nothing in it is an error:
 // anybody may write there.
-func readMeta(h *api.ProxyHost, raw json.RawMessage) {
+func readMeta(h *api.Host, raw json.RawMessage) {
 	meta := metaKeys(raw)
 	if meta == nil {
 		return
@@ -88,7 +111,7 @@ func metaKeys(raw json.RawMessage) map[string]json.RawMessage {
 
 // metaToSend is a host's meta without what NPM adds by itself: a write
 // replaces the meta whole, so all the rest must go back.
-func metaToSend(h *api.ProxyHost) map[string]json.RawMessage {
+func metaToSend(h *api.Host) map[string]json.RawMessage {
 	keys := metaKeys(h.Meta)
 	if keys == nil {
 		keys = map[string]json.RawMessage{}
@@ -98,27 +121,75 @@ func metaToSend(h *api.ProxyHost) map[string]json.RawMessage {
 	return keys
 }
 
+// metaWith is the meta to send so that a host remembers own, or nothing where
+// that is nil; nil if it does so already. A 404 host remembers for ever what it
+// was made with: NPM puts the old meta back at each write.
+func metaWith(h *api.Host, own *api.Ownership) (map[string]json.RawMessage, error) {
+	if known, err := remembers(h, own); known || err != nil || h.Kind == api.KindDeadHost {
+		return nil, err
+	}
+	meta := metaToSend(h)
+	delete(meta, metaOurs)
+	if own == nil {
+		return meta, nil
+	}
+	var err error
+	meta[metaOurs], err = encode(own)
+	return meta, err
+}
+
+// remembers reports whether a host's meta says of its ownership just this.
+func remembers(h *api.Host, own *api.Ownership) (bool, error) {
+	have := metaKeys(h.Meta)[metaOurs]
+	if own == nil {
+		return have == nil, nil
+	}
+	want, err := encode(own)
+	return sameJSON(have, want), err
+}
+
+// sameJSON reports whether two texts say the same, or are both missing.
+func sameJSON(a, b []byte) bool {
+	var x, y any
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	return decodeNumbers(a, &x) == nil && decodeNumbers(b, &y) == nil && reflect.DeepEqual(x, y)
+}
+
 // digest identifies a text.
 type digest [sha256.Size]byte
 
-// canonical identifies what a row says: whatever the order of its keys, and
-// apart from modified_on, which every write moves, by a second or two even
-// after NPM answered, and from what answers to a PUT add to the row.
-func canonical(raw []byte) (digest, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
+// canonical is what a row says: whatever the order of its keys, and apart from
+// modified_on, which every write moves, by a second or two even after NPM
+// answered, and from what answers to a PUT add to the row: private keys and
+// passwords among that.
+func canonical(raw []byte) ([]byte, error) {
 	var fields map[string]any
-	if err := dec.Decode(&fields); err != nil {
-		return digest{}, err
+	if err := decodeNumbers(raw, &fields); err != nil {
+		return nil, err
 	}
 	for _, volatile := range []string{"modified_on", "owner", "certificate", "access_list"} {
 		delete(fields, volatile)
 	}
-	text, err := json.Marshal(fields)
-	if err != nil {
-		return digest{}, err
-	}
-	return sha256.Sum256(text), nil
+	text, err := encode(fields)
+	return bytes.Clone(text), err // without the room that growing left
+}
+
+// decodeNumbers keeps numbers as they are written.
+func decodeNumbers(raw []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	return dec.Decode(v)
+}
+
+// encode is JSON without the escapes that only HTML needs.
+func encode(v any) ([]byte, error) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSpace(text.Bytes()), err
 }
 
 // unquoted is the text of a JSON scalar: a string's content, a number or a

@@ -23,9 +23,10 @@ const (
 
 // Run follows NPM until the context ends, and then returns nil. It waits for
 // NPM, lists, and then looks again whenever files hint at a change, or the
-// poll is due. notify is told: the system's key after the first complete list
-// and when many hosts changed, else the keys of hosts that others changed,
-// added or removed. It must neither block nor call the Client.
+// poll is due. notify is told: the system's key after the first complete look
+// and when many hosts, certificates or access lists changed, else the keys of
+// hosts that others changed, added or removed. It must neither block nor call
+// the Client.
 func (c *Client) Run(ctx context.Context, notify func(api.Key)) error {
 	c.mu.Lock()
 	c.notify = notify
@@ -60,6 +61,8 @@ type runner struct {
 	told     bool      // the first list was
 	next     time.Time // when the next look is due; zero: not by itself
 	refused  bool      // NPM refused the credentials at the last look
+	hinted   bool      // files changed since the last look
+	followUp bool      // the last look was for a hint, before which NPM's rows need not have changed
 	watching bool
 	changed  bool // the last look found changes
 	looked   time.Time
@@ -106,7 +109,8 @@ func (r *runner) sync(ctx context.Context) error {
 		}
 	}
 	var err error
-	r.changed, err = r.refresh(ctx)
+	r.changed, err = r.refresh(ctx, !r.up || r.hinted || r.followUp)
+	r.followUp, r.hinted = r.hinted, false
 	return err
 }
 
@@ -155,7 +159,7 @@ func (r *runner) due() time.Time {
 	pace := r.opt.Poll
 	// NPM's row changes a little after its files do, and our own writes hide
 	// the events of others: slow down only when nothing happened.
-	if r.watching && !r.changed && !r.wroteSince(r.looked) {
+	if r.watching && !r.changed && !r.followUp && !r.wroteSince(r.looked) && !r.expected() {
 		pace = max(pace, slowPoll)
 	}
 	due := r.looked.Add(pace)
@@ -192,14 +196,15 @@ func (r *runner) rest(ctx context.Context) {
 				return
 			}
 		case e, ok := <-r.watch.events():
-			id, relevant := r.watch.hint(e)
-			if ok && relevant && !r.hushed(id) && hinted == nil {
+			key, relevant := r.watch.hint(e)
+			if ok && relevant && !r.hushed(key) && hinted == nil {
 				hinted = time.After(coalesce)
 			}
 		case err := <-r.watch.errs():
 			r.log.V(1).Info("watching NPM's files", "error", fmt.Sprint(err))
 			hinted = time.After(coalesce)
 		case <-hinted:
+			r.hinted = true
 			return
 		}
 	}
@@ -250,11 +255,12 @@ func kindOf(err error) string {
 }
 
 // hush takes the file events of a host for our own until some time after the
-// returned function is called.
-func (c *Client) hush(id int) (over func()) {
+// returned function is called. A key without an id stands for a host that is
+// being made: for all of its kind.
+func (c *Client) hush(key api.Key) (over func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.quiet[id] = time.Now().Add(time.Hour)
+	c.quiet[key] = time.Now().Add(time.Hour)
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -264,15 +270,16 @@ func (c *Client) hush(id int) (over func()) {
 				delete(c.quiet, other)
 			}
 		}
-		c.quiet[id], c.wrote = now.Add(settle), now
+		c.quiet[key], c.wrote = now.Add(settle), now
 		c.nudge()
 	}
 }
 
-func (c *Client) hushed(id int) bool {
+func (c *Client) hushed(key api.Key) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return time.Now().Before(c.quiet[id])
+	now := time.Now()
+	return now.Before(c.quiet[key]) || now.Before(c.quiet[api.Key{Kind: key.Kind}])
 }
 
 func (c *Client) wroteSince(t time.Time) bool {

@@ -27,15 +27,19 @@ func TestRunSyncCalls(t *testing.T) {
 				}
 				b.run()
 				synctest.Wait()
-				eq(t, "calls", b.calls(), []string{"GET / 200", "POST /tokens 200", "GET /nginx/proxy-hosts 200"})
+				eq(t, "calls", b.calls(), append([]string{"GET / 200", "POST /tokens 200"}, polls("200", true)...))
 				eq(t, "notified", b.heard(), "system")
 				got := 0
 				eq(t, "synced", b.View(func(npm *api.NPM) { got = len(npm.Hosts()) }), true)
 				eq(t, "hosts", got, n)
 				eq(t, "state", b.State(), State{URL: "http://npm:81", Version: v, Connected: true})
 
+				for range 3 {
+					after(15 * time.Second)
+					eq(t, "a poll with nothing changed", b.calls(), polls("304", false))
+				}
 				after(15 * time.Second)
-				eq(t, "a poll with nothing changed", b.calls(), []string{"GET /nginx/proxy-hosts 304"})
+				eq(t, "once a minute", b.calls(), polls("304", true))
 				eq(t, "notified", b.heard(), "")
 			})
 		})
@@ -51,7 +55,7 @@ func TestRunNoticesChanges(t *testing.T) {
 		synctest.Wait()
 		b.heard()
 
-		if err := admin.Patch(t.Context(), 2, was(2), api.Endpoint{Scheme: "http", Host: "web", Port: 80}, "p/web"); err != nil {
+		if err := admin.forward(t.Context(), 2, was(2), api.Endpoint{Scheme: "http", Host: "web", Port: 80}); err != nil {
 			t.Fatal(err)
 		}
 		s.AddHost(npmtest.ProxyHost{DomainNames: []string{"new.example.com"}, ForwardHost: "x", ForwardPort: 1})
@@ -75,7 +79,7 @@ func TestRunIgnoresSaveWithoutChange(t *testing.T) {
 		b.run()
 		after(time.Second)
 		b.heard()
-		if err := admin.Resave(t.Context(), 1); err != nil {
+		if err := admin.Resave(t.Context(), api.HostKey(1)); err != nil {
 			t.Fatal(err)
 		}
 		b.calls()
@@ -205,7 +209,7 @@ func TestRefreshBrokenLists(t *testing.T) {
 				s := newNPM(t, 2)
 				var broken atomic.Bool
 				b := newBed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if !broken.Load() || !strings.HasSuffix(r.URL.Path, hostsPath) {
+					if !broken.Load() || !strings.HasSuffix(r.URL.Path, kinds[api.KindHost].path) {
 						s.API().ServeHTTP(w, r)
 						return
 					}
@@ -246,7 +250,7 @@ func TestRefreshEmptyList(t *testing.T) {
 		s := newNPM(t, 2)
 		var empty atomic.Bool
 		b := newBed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if empty.Load() && strings.HasSuffix(r.URL.Path, hostsPath) {
+			if empty.Load() && strings.HasSuffix(r.URL.Path, kinds[api.KindHost].path) {
 				_, _ = w.Write([]byte("[]"))
 				return
 			}

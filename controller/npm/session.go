@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/cenkalti/backoff/v4"
 )
@@ -25,6 +27,8 @@ const (
 	// clocks differ.
 	unknownLife = time.Hour
 )
+
+const tokensPath = "/tokens"
 
 // session is the login to NPM: the token, and what became of the last attempt
 // to get one. The mutex is not held while anything is waited for.
@@ -55,8 +59,8 @@ func (c *Client) authorized(ctx context.Context, r request, read func(http.Heade
 	}
 	err = c.exchange(ctx, r, read)
 	suspect, certain := badToken(r.method, err)
-	if !suspect || !certain && c.session.futile() {
-		return c.denied(err)
+	if !suspect || !certain && (r.proven || c.session.futile()) {
+		return c.denied(r.path, err)
 	}
 	c.session.drop(r.token)
 	if r.token, err = c.token(ctx); err != nil {
@@ -66,14 +70,14 @@ func (c *Client) authorized(ctx context.Context, r request, read func(http.Heade
 	if suspect, certain = badToken(r.method, err); suspect && !certain {
 		c.session.markFutile()
 	}
-	return c.denied(err)
+	return c.denied(r.path, err)
 }
 
 // denied says of a hidden path what it means: NPM would not.
-func (c *Client) denied(err error) error {
+func (c *Client) denied(path string, err error) error {
 	var answer *APIError
 	if errors.As(err, &answer) && answer.hidden() {
-		return fmt.Errorf("user %s lacks a permission (proxy hosts: manage, visibility: all): %w", c.session.name(), err)
+		return fmt.Errorf("user %s lacks a permission (%s: manage, visibility: all): %w", c.session.name(), permission(path), err)
 	}
 	return err
 }
@@ -135,7 +139,7 @@ type tokenAnswer struct {
 
 func (c *Client) askToken(ctx context.Context, r request) (tokenAnswer, error) {
 	var answer tokenAnswer
-	r.path, r.timeout = "/tokens", otherTimeout
+	r.path, r.timeout = tokensPath, otherTimeout
 	err := c.exchange(ctx, r, into(&answer))
 	return answer, err
 }
@@ -276,12 +280,33 @@ func (s *session) name() string {
 func (s *session) redact(text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, secret := range []string{s.secret, s.token} {
+	return redact(text, s.secret, s.token)
+}
+
+func redact(text string, secrets ...string) string {
+	for _, secret := range secrets {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "(redacted)")
 		}
 	}
 	return text
+}
+
+// secrets are the parts of a credentials file, lines of "name = value" or JSON,
+// whichever way a message may quote or split them, longest first.
+func secrets(file string) []string {
+	var parts []string
+	for line := range strings.Lines(strings.ReplaceAll(file, `\n`, "\n")) {
+		parts = append(parts, strings.TrimSpace(line))
+		for _, between := range []string{`"'{}, `, `"'{}, =:`} {
+			parts = append(parts, strings.FieldsFunc(line, func(r rune) bool {
+				return unicode.IsSpace(r) || strings.ContainsRune(between, r)
+			})...)
+		}
+	}
+	parts = slices.DeleteFunc(parts, func(part string) bool { return len(part) < 4 }) // punctuation, "1", "dns"
+	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) })
+	return parts
 }
 
 // newBackOff never gives up.

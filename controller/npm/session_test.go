@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/no502/no502/api"
 	"github.com/no502/no502/controller/npm/npmtest"
 )
 
@@ -168,7 +169,7 @@ func TestTokenExpiredUnseen(t *testing.T) {
 		b.session.mu.Unlock()
 		after(25 * time.Hour)
 		b.calls()
-		if err := b.Patch(t.Context(), 1, was(1), web, "web"); err != nil {
+		if err := b.forward(t.Context(), 1, was(1), web); err != nil {
 			t.Fatal(err)
 		}
 		eq(t, "calls", b.calls(), []string{"GET /nginx/proxy-hosts/1 400", "POST /tokens 200",
@@ -191,7 +192,7 @@ func TestBadTokenShapes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var bad atomic.Int32
 				s := newNPM(t, 1, fault(func(r *http.Request) *npmtest.Fault {
-					if strings.HasPrefix(r.URL.Path, hostsPath) && bad.Add(-1) >= 0 {
+					if strings.HasPrefix(r.URL.Path, kinds[api.KindHost].path) && bad.Add(-1) >= 0 {
 						return &answer
 					}
 					return nil
@@ -205,7 +206,7 @@ func TestBadTokenShapes(t *testing.T) {
 				if err := b.Refresh(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				eq(t, "requests", len(b.calls()), 3)
+				eq(t, "requests", len(b.calls()), len(lists())+2)
 
 				bad.Store(1000) // so it was not the token
 				for range 10 {
@@ -228,7 +229,7 @@ func TestBadTokenShapes(t *testing.T) {
 func TestPermissionMissing(t *testing.T) {
 	bubble(t, func(t *testing.T, v string) {
 		s := newNPM(t, 1, version(v), fault(func(r *http.Request) *npmtest.Fault {
-			if r.URL.Path != hostsPath {
+			if r.URL.Path != kinds[api.KindHost].path {
 				return nil
 			}
 			return &npmtest.Fault{Status: 404, Body: `{"error":{"code":404,"message":"Not Found - /nginx/proxy-hosts"}}`}
@@ -289,7 +290,7 @@ func TestSecretsStayInside(t *testing.T) {
 				b.run()
 				after(20 * time.Minute)
 				texts := []string{b.State().Problem, b.State().URL}
-				for _, err := range []error{b.Refresh(t.Context()), b.Patch(t.Context(), 1, was(1), web, "web")} {
+				for _, err := range []error{b.Refresh(t.Context()), b.forward(t.Context(), 1, was(1), web)} {
 					if err == nil {
 						t.Error("no error")
 						continue

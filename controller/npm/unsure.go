@@ -13,9 +13,10 @@ import (
 
 // unsure is a host of which NPM may hold what nginx does not: the answer to a
 // write of ours was an error or got lost, or nginx rejected it and what was
-// there before as well. Its row may claim to be online all the same. Run saves
-// such hosts again, with growing pauses, until NPM answers clearly: nobody
-// else would, since the row says what was wanted.
+// there before as well, or NPM wrote it without its access list. Its row may
+// claim to be online all the same. Run saves such hosts again, with growing
+// pauses, until NPM answers clearly: nobody else would, since the row says what
+// was wanted.
 type unsure struct {
 	next  time.Time
 	pause *backoff.ExponentialBackOff
@@ -25,8 +26,8 @@ type unsure struct {
 const unsureErr = "NPM gave no clear answer to the last write; nginx may not have this yet"
 
 // doubt shows an unsure host as what it is. The caller holds mu.
-func (c *Client) doubt(h *api.ProxyHost) *api.ProxyHost {
-	if c.unsure[h.ID] == nil || offline(h) {
+func (c *Client) doubt(h *api.Host) *api.Host {
+	if c.unsure[h.Key()] == nil || offline(h) {
 		return h
 	}
 	doubtful := *h
@@ -34,91 +35,91 @@ func (c *Client) doubt(h *api.ProxyHost) *api.ProxyHost {
 	return &doubtful
 }
 
-func (c *Client) isUnsure(id int) bool {
+func (c *Client) isUnsure(key api.Key) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.unsure[id] != nil
+	return c.unsure[key] != nil
 }
 
 // doubted makes a host unsure, or its pause longer.
-func (c *Client) doubted(id int) {
+func (c *Client) doubted(key api.Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	u := c.unsure[id]
+	u := c.unsure[key]
 	if u == nil {
 		u = &unsure{pause: newBackOff(time.Second, 2, 5*time.Minute)}
-		c.unsure[id] = u
+		c.unsure[key] = u
 	}
 	u.next = time.Now().Add(u.pause.NextBackOff())
-	if c.hosts != nil && c.hosts.Host(id) != nil {
-		c.hosts.SetHost(c.doubt(c.hosts.Host(id)))
+	if c.hosts != nil && c.hosts.Get(key) != nil {
+		c.hosts.SetHost(c.doubt(c.hosts.Get(key)))
 	}
 	c.nudge()
 }
 
 // mendDue are the unsure hosts whose pause is over, and the time when the next
 // one's is; zero if there is none.
-func (c *Client) mendDue() (ids []int, next time.Time) {
+func (c *Client) mendDue() (keys []api.Key, next time.Time) {
 	now := time.Now()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	for id, u := range c.unsure {
+	for key, u := range c.unsure {
 		if !u.next.After(now) {
-			ids = append(ids, id)
+			keys = append(keys, key)
 		}
 		if next.IsZero() || u.next.Before(next) {
 			next = u.next
 		}
 	}
-	slices.Sort(ids)
-	return ids, next
+	slices.SortFunc(keys, compareKeys)
+	return keys, next
 }
 
 // mend saves the unsure hosts again that are due.
 func (c *Client) mend(ctx context.Context) {
-	ids, _ := c.mendDue()
-	for _, id := range ids {
+	keys, _ := c.mendDue()
+	for _, key := range keys {
 		if ctx.Err() != nil {
 			return
 		}
 		var mark api.Mark
 		c.View(func(n *api.NPM) {
-			if h := n.Host(id); h != nil {
+			if h := n.Get(key); h != nil {
 				mark = h.Mark()
 			}
 		})
 		var err error = api.ErrStale
 		if mark != api.MarkOff {
-			err = c.Resave(ctx, id)
+			err = c.Resave(ctx, key)
 		}
 		switch {
 		case err == nil:
-			c.log.Info("saved a proxy host again, after a write without a clear answer", "host", id)
-			c.tell(api.HostKey(id))
+			c.log.Info("saved a host again, after a write without a clear answer", "host", key.String())
+			c.tell(key)
 		case errors.Is(err, api.ErrStale): // deleted, disabled or marked off: not ours any more
-			c.drop(id)
+			c.drop(key)
 		default:
-			c.log.V(1).Info("saving a proxy host again failed", "host", id, "error", err.Error())
-			c.postpone(id)
+			c.log.V(1).Info("saving a host again failed", "host", key.String(), "error", err.Error())
+			c.postpone(key)
 		}
 	}
 }
 
 // drop forgets that a host is unsure.
-func (c *Client) drop(id int) {
+func (c *Client) drop(key api.Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.unsure, id)
+	delete(c.unsure, key)
 }
 
 // postpone sees to it that a host is not due at once again, where its write
 // did not come so far as to be doubted.
-func (c *Client) postpone(id int) {
+func (c *Client) postpone(key api.Key) {
 	c.mu.RLock()
-	u := c.unsure[id]
+	u := c.unsure[key]
 	due := u != nil && !u.next.After(time.Now())
 	c.mu.RUnlock()
 	if due {
-		c.doubted(id)
+		c.doubted(key)
 	}
 }

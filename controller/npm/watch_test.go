@@ -64,16 +64,39 @@ func dataDir(dir string) func(*npmtest.Options) {
 	return func(o *npmtest.Options) { o.DataDir = dir }
 }
 
+// A file of any kind of host hints at a change.
+func TestWatchNoticesOtherKinds(t *testing.T) {
+	s := newNPM(t, 1)
+	nginx := filepath.Join(t.TempDir(), "nginx")
+	for _, k := range kinds {
+		if err := os.MkdirAll(filepath.Join(nginx, k.dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, keys := newWatched(t, s, filepath.Dir(nginx))
+	admin := person(t, s)
+	for _, n := range newHosts[1:] {
+		key, err := admin.Create(t.Context(), n.kind, n.fields, declared("x", nil))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(nginx, kinds[n.kind].dir, key.ID+".conf"), nil, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait(t, keys, key.String())
+	}
+}
+
 func TestWatchNoticesAPersonsSave(t *testing.T) {
 	dir := t.TempDir()
 	s := newNPM(t, 2, dataDir(dir))
 	c, keys := newWatched(t, s, dir)
 	eq(t, "watching", c.State().Watching, true)
-	if err := person(t, s).Patch(t.Context(), 2, was(2), web, "x"); err != nil {
+	if err := person(t, s).forward(t.Context(), 2, was(2), web); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, keys, "proxy-host/2")
-	var h *api.ProxyHost
+	var h *api.Host
 	c.View(func(n *api.NPM) { h = n.Host(2) })
 	eq(t, "forward", h.Forward, web)
 }
@@ -111,7 +134,7 @@ func TestWatchWithoutDirectory(t *testing.T) {
 		synctest.Wait()
 		b.calls()
 		after(time.Minute)
-		eq(t, "polls", len(b.calls()), 4)
+		eq(t, "polls", count(b.calls(), "GET /nginx/proxy-hosts "), 4)
 		eq(t, "logged", b.logged("cannot be watched"), 1)
 		eq(t, "watching", b.State().Watching, false)
 	})
@@ -123,21 +146,25 @@ func TestWatchHint(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		op   fsnotify.Op
-		id   int
+		key  string
 		ok   bool
 	}{
-		{"/data/nginx/proxy_host/12.conf", fsnotify.Create, 12, true},
-		{"/data/nginx/proxy_host/12.conf", fsnotify.Remove, 12, true},
-		{"/data/nginx/proxy_host/12.conf", fsnotify.Chmod, 0, false},
-		{"/data/nginx/proxy_host/odd.conf", fsnotify.Write, 0, true},
-		{"/data/nginx/proxy_host/12.conf.swp", fsnotify.Write, 0, false},
-		{"/data/nginx/proxy_host", fsnotify.Remove, 0, true},
-		{"/data/nginx", fsnotify.Create, 0, true},
-		{"/data/nginx/stream", fsnotify.Create, 0, false},
-		{"/data/database.sqlite", fsnotify.Write, 0, false},
+		{"/data/nginx/proxy_host/12.conf", fsnotify.Create, "proxy-host/12", true},
+		{"/data/nginx/proxy_host/12.conf", fsnotify.Remove, "proxy-host/12", true},
+		{"/data/nginx/proxy_host/12.conf", fsnotify.Chmod, "", false},
+		{"/data/nginx/proxy_host/odd.conf", fsnotify.Write, "proxy-host/odd", true},
+		{"/data/nginx/proxy_host/12.conf.swp", fsnotify.Write, "", false},
+		{"/data/nginx/proxy_host", fsnotify.Remove, "", true},
+		{"/data/nginx", fsnotify.Create, "", true},
+		{"/data/nginx/stream", fsnotify.Create, "", true},
+		{"/data/nginx/stream/3.conf", fsnotify.Create, "stream/3", true},
+		{"/data/nginx/redirection_host/4.conf", fsnotify.Write, "redirection-host/4", true},
+		{"/data/nginx/dead_host/5.conf", fsnotify.Write, "dead-host/5", true},
+		{"/data/nginx/temp/6.conf", fsnotify.Write, "", false},
+		{"/data/database.sqlite", fsnotify.Write, "", false},
 	} {
-		id, ok := w.hint(fsnotify.Event{Name: c.name, Op: c.op})
-		eq(t, c.name+" "+c.op.String(), []any{id, ok}, []any{c.id, c.ok})
+		key, ok := w.hint(fsnotify.Event{Name: c.name, Op: c.op})
+		eq(t, c.name+" "+c.op.String(), []any{key.String(), ok}, []any{c.key, c.ok})
 	}
 }
 
@@ -157,7 +184,7 @@ func TestRestWithEvents(t *testing.T) {
 		}
 		save := func(ids ...string) {
 			for _, id := range ids {
-				events <- fsnotify.Event{Name: w.dirs[0] + "/" + id + ".conf", Op: fsnotify.Write}
+				events <- fsnotify.Event{Name: w.dir(api.KindHost) + "/" + id + ".conf", Op: fsnotify.Write}
 				time.Sleep(10 * time.Millisecond)
 			}
 		}
@@ -168,7 +195,7 @@ func TestRestWithEvents(t *testing.T) {
 		eq(t, "events lost", rest(), coalesce)
 
 		r.looked = time.Now()
-		if err := b.Resave(t.Context(), 1); err != nil {
+		if err := b.Resave(t.Context(), api.HostKey(1)); err != nil {
 			t.Fatal(err)
 		}
 		go save("1", "1", "2", "1")
@@ -177,7 +204,7 @@ func TestRestWithEvents(t *testing.T) {
 		go save("1")
 		eq(t, "a person's save later", rest(), coalesce)
 
-		over := b.hush(1)
+		over := b.hush(api.HostKey(1))
 		go func() {
 			save("1", "1", "1")
 			time.Sleep(time.Second)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/no502/no502/api"
@@ -23,149 +24,164 @@ const (
 	restoreTries = 3
 )
 
-// Patch rewrites where a proxy host forwards to, and nothing else, and notes
-// in its meta what for. It reads the host first: if it no longer forwards to
-// from, that is an api.ErrStale; a deleted host is an ErrGone, a disabled one an
-// ErrDisabled (both are that as well). If nginx rejects what it accepted
-// before, the host is restored: a *RejectedError. If NPM's answer is an error
-// or lost: an *OutcomeError. An endpoint that must not reach NPM is an
-// ErrInvalidForward, and not written. from and to being equal, nothing is done.
-// A host that nginx rejected already is rewritten all the same, and still being
-// rejected is no error.
-func (c *Client) Patch(ctx context.Context, host int, from, to api.Endpoint, backend api.Identity) error {
-	if err := checkForward(to); err != nil {
-		return fmt.Errorf("proxy host %d: %w", host, err)
+// Patch writes the fields of to in which it and a host's row differ, and own
+// into meta.no502 (nil: removes that). Where neither differs nothing is written.
+// It reads the host first: if that does not say what from says, that is an
+// api.ErrStale; a deleted host is an ErrGone, a disabled one an ErrDisabled (both
+// are that as well). If nginx rejects what it accepted before, the host is
+// restored: a *RejectedError. If NPM's answer is an error or lost: an
+// *OutcomeError. Values that must not reach NPM are an ErrInvalid, and not
+// written. A host that nginx rejected already is rewritten all the same, and
+// still being rejected is no error.
+func (c *Client) Patch(ctx context.Context, key api.Key, from, to api.Fields, own *api.Ownership) error {
+	if err := check(key.Kind, from, to); err != nil {
+		return fmt.Errorf("%s: %w", name(key), err)
 	}
-	if from == to {
-		return nil
-	}
-	return c.write(ctx, host, func(before *api.ProxyHost) (change, error) {
-		previous := before.Forward
-		if previous == to && c.isUnsure(host) {
-			// Our own write, whose outcome was not clear: once more, in full.
-			previous = api.Endpoint{}
-		} else if previous != from {
-			return change{}, fmt.Errorf("proxy host %d forwards to %s, not to %s: %w", host, previous, from, api.ErrStale)
+	return c.having(ctx, key, func(ctx context.Context, before *api.Host) error {
+		if !before.Enabled {
+			return fmt.Errorf("%s: %w", name(key), ErrDisabled)
 		}
-		ours, err := json.Marshal(c.ownership(before, from, to, backend))
-		meta := metaToSend(before)
-		meta[metaOurs] = ours
-		fields := forwardFields(previous, to)
-		fields["meta"] = meta
-		return change{fields, to}, err
+		ch, err := c.changes(before, from, to, own)
+		if err != nil || ch.empty() {
+			return err
+		}
+		return c.put(ctx, before, ch)
 	})
 }
 
 // Resave writes a host as it is, which makes nginx look up its names anew.
 // Its errors are those of Patch; nginx still rejecting what it rejected before
 // is a *RejectedError as well.
-func (c *Client) Resave(ctx context.Context, host int) error {
-	return c.write(ctx, host, unchanged)
+func (c *Client) Resave(ctx context.Context, key api.Key) error {
+	return c.having(ctx, key, c.save)
 }
 
-// unchanged writes a host as it is.
-func unchanged(h *api.ProxyHost) (change, error) {
-	if h.Forward.Port == 0 {
-		return change{}, fmt.Errorf("proxy host %d: its forward port is not a number", h.ID)
+func (c *Client) save(ctx context.Context, h *api.Host) error {
+	if !h.Enabled {
+		return fmt.Errorf("%s: %w", name(h.Key()), ErrDisabled)
 	}
-	return change{map[string]any{"forward_port": h.Forward.Port}, h.Forward}, nil
+	fields, err := unchanged(h)
+	if err != nil {
+		return err
+	}
+	return c.put(ctx, h, change{fields: fields, must: true})
 }
 
-// ownership is what is noted in a host's meta. Was is written once, so that
-// it stays what the user had; a host that no502 made has none.
-func (c *Client) ownership(before *api.ProxyHost, from, to api.Endpoint, backend api.Identity) api.Ownership {
-	ours := api.Ownership{Instance: c.opt.Instance, Backend: backend, Origin: api.OriginRepaired, Wrote: to, Was: &from}
-	if old := before.Ownership; old != nil {
-		if old.Origin != "" {
-			ours.Origin = old.Origin
-		}
-		if old.Was != nil || ours.Origin != api.OriginRepaired {
-			ours.Was = old.Was
-		}
+// unchanged is one field as it is.
+func unchanged(h *api.Host) (api.Fields, error) {
+	keep := kinds[h.Key().Kind].keep
+	value, ok := h.Fields()[keep]
+	if !ok {
+		return nil, fmt.Errorf("%s: its %s cannot be read", name(h.Key()), keep)
 	}
-	return ours
+	return api.Fields{keep: value}, nil
 }
 
-// forwardFields are the fields in which two endpoints differ, as in to.
-func forwardFields(from, to api.Endpoint) map[string]any {
-	fields := map[string]any{}
-	if from.Scheme != to.Scheme {
-		fields["forward_scheme"] = to.Scheme
-	}
-	if from.Host != to.Host {
-		fields["forward_host"] = to.Host
-	}
-	if from.Port != to.Port {
-		fields["forward_port"] = to.Port
-	}
-	return fields
-}
-
-// change is what to write to a host, and where it then forwards to.
+// change is what to write to a host.
 type change struct {
-	fields map[string]any
-	to     api.Endpoint
+	fields api.Fields
+	meta   map[string]json.RawMessage // nil: as it is
+	must   bool                       // nginx is to accept the host, even if it rejected it before
 }
 
-// write reads a host, asks what to change, and changes it, as the only one
-// that writes meanwhile.
-func (c *Client) write(ctx context.Context, host int, plan func(before *api.ProxyHost) (change, error)) error {
-	return c.inTurn(ctx, func() ([]api.Key, error) { return c.writeNext(ctx, host, plan) })
+func (ch change) empty() bool { return len(ch.fields) == 0 && ch.meta == nil }
+
+// body of a request. NPM does not accept null where it shows it.
+func (ch change) body() map[string]any {
+	body := make(map[string]any, len(ch.fields)+1)
+	for field, value := range ch.fields {
+		body[field] = orEmpty(value)
+	}
+	if ch.meta != nil {
+		body["meta"] = ch.meta
+	}
+	return body
 }
 
-// writeNext is write, by the holder of the turn. It names the host if others had
-// changed it.
-func (c *Client) writeNext(ctx context.Context, host int, plan func(before *api.ProxyHost) (change, error)) (foreign []api.Key, err error) {
-	before, foreign, err := c.lookFirst(ctx, host)
-	if err != nil {
-		return foreign, err
+func orEmpty(value any) any {
+	switch v := value.(type) {
+	case []string:
+		return append([]string{}, v...)
+	case []api.Location:
+		return append([]api.Location{}, v...)
 	}
-	if !before.Enabled {
-		return foreign, fmt.Errorf("proxy host %d: %w", host, ErrDisabled)
-	}
-	ch, err := plan(before)
-	if err != nil {
-		return foreign, err
-	}
-	if err := ctx.Err(); err != nil {
-		return foreign, err
-	}
-	return foreign, c.put(ctx, before, ch)
+	return value
 }
 
-// lookFirst reads a host that is to be changed, and names it if others had
-// changed it since it was last seen.
-func (c *Client) lookFirst(ctx context.Context, host int) (before *api.ProxyHost, foreign []api.Key, err error) {
-	before, changed, err := c.get(ctx, host)
-	if changed {
-		foreign = []api.Key{api.HostKey(host)}
+// changes are what is to be written to a host that is to become to, and belong
+// to own.
+func (c *Client) changes(before *api.Host, from, to api.Fields, own *api.Ownership) (change, error) {
+	row, from, to := ordered(before.Fields()), ordered(from), ordered(to)
+	ch := change{fields: to.Differing(row)}
+	if len(ch.fields) == 0 && c.isUnsure(before.Key()) {
+		// Our own write, whose outcome was not clear: once more, in full.
+		ch.fields, from = to, from.With(to)
 	}
-	return before, foreign, err
+	for _, field := range from.Names() {
+		if !row.Says(field, from[field]) {
+			return change{}, fmt.Errorf("%s says %s %s, not %s: %w", name(before.Key()),
+				field, api.Show(row[field]), api.Show(from[field]), api.ErrStale)
+		}
+	}
+	var err error
+	ch.meta, err = metaWith(before, own)
+	return ch, err
+}
+
+// ordered are fields as NPM saves them: it sorts domains.
+func ordered(f api.Fields) api.Fields {
+	domains := f.Strings(api.FieldDomains)
+	if slices.IsSorted(domains) {
+		return f
+	}
+	return f.With(api.Fields{api.FieldDomains: slices.Sorted(slices.Values(domains))})
+}
+
+// having reads a host, and does something to it, as the only one that writes
+// meanwhile. It tells of the host if others had changed it.
+func (c *Client) having(ctx context.Context, key api.Key, do func(ctx context.Context, before *api.Host) error) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	return c.inTurn(ctx, func() (foreign []api.Key, err error) {
+		before, changed, err := c.get(ctx, key)
+		if changed {
+			foreign = []api.Key{key}
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return foreign, err
+		}
+		ctx, cancel := lasting(ctx)
+		defer cancel()
+		return foreign, do(ctx, before)
+	})
 }
 
 // put makes a change, and sees it through to a known end.
-func (c *Client) put(ctx context.Context, before *api.ProxyHost, ch change) error {
-	ctx, cancel := lasting(ctx)
-	defer cancel()
-	defer c.hush(before.ID)()
+func (c *Client) put(ctx context.Context, before *api.Host, ch change) error {
+	key := before.Key()
+	defer c.hush(key)()
 
-	theirs := offline(before) && !c.isUnsure(before.ID) // offline, and not for a write of ours
-	after, err := c.send(ctx, before.ID, ch.fields)
+	theirs := offline(before) && !c.isUnsure(key) // offline, and not for a write of ours
+	moved := len(ch.fields.Differing(ordered(before.Fields()))) > 0
+	after, err := c.send(ctx, key, ch.body(), moved)
 	if err != nil {
-		return c.failed(ctx, before.ID, ch, err)
+		return c.failed(ctx, before, ch, err)
 	}
-	moved := after.Forward != before.Forward
-	if !offline(after) || theirs && moved {
+	if !offline(after) || theirs && !ch.must {
 		return nil
 	}
-	rejected := &RejectedError{Host: before.ID, To: after.Forward, NginxErr: after.NginxErr}
+	rejected := &RejectedError{Host: key, NginxErr: after.NginxErr}
 	switch {
 	case theirs: // and saving it again was no cure
 	case moved && !offline(before):
-		rejected.Err = c.restore(ctx, before)
+		rejected.Err = c.restore(ctx, before, ch)
 		rejected.Restored = rejected.Err == nil
 	default:
-		c.doubted(before.ID)
+		c.doubted(key)
 	}
 	return rejected
 }
@@ -177,33 +193,51 @@ func lasting(parent context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { stop(); cancel() }
 }
 
-// send is the bare PUT; its answer goes into the cache.
-func (c *Client) send(ctx context.Context, id int, body map[string]any) (*api.ProxyHost, error) {
+// send is the bare PUT; its answer goes into the cache. Of a 404 host NPM
+// configures nginx with what the row said before, and answers without nginx's
+// verdict: where it moved, only a second PUT counts.
+func (c *Client) send(ctx context.Context, key api.Key, body map[string]any, moved bool) (*api.Host, error) {
 	var raw json.RawMessage
-	r := request{method: http.MethodPut, path: hostPath(id), body: body, timeout: writeTimeout}
-	if err := c.authorized(ctx, r, into(&raw)); err != nil {
+	r := request{method: http.MethodPut, path: hostPath(key), body: body, timeout: writeTimeout}
+	err := c.authorized(ctx, r, into(&raw))
+	dead := key.Kind == api.KindDeadHost
+	if err == nil && dead && moved {
+		h, _, decodeErr := decodeRow(key.Kind, raw)
+		if decodeErr != nil {
+			return nil, decodeErr
+		}
+		r.body = map[string]any{api.FieldDomains: h.Domains}
+		err = c.authorized(ctx, r, into(&raw))
+	}
+	if err == nil && dead {
+		err = c.authorized(ctx, request{method: http.MethodGet, path: hostPath(key), timeout: otherTimeout}, into(&raw))
+	}
+	if err != nil {
 		return nil, err
 	}
-	h, _, err := c.learn(id, raw, true)
+	h, _, err := c.learn(key, raw, true)
 	return h, err
 }
 
 // offline: nginx did not accept the last write.
-func offline(h *api.ProxyHost) bool { return h.Online != nil && !*h.Online }
+func offline(h *api.Host) bool { return h.Online != nil && !*h.Online }
 
 // restore puts back what a rejected write replaced, meta included: the row is
 // to say nothing of what did not happen. nginx removed the host's file, so
 // this is worth some patience.
-func (c *Client) restore(ctx context.Context, before *api.ProxyHost) error {
-	fields := forwardFields(api.Endpoint{}, before.Forward)
-	fields["meta"] = metaToSend(before)
+func (c *Client) restore(ctx context.Context, before *api.Host, ch change) error {
+	key := before.Key()
+	was := change{fields: ch.fields.Of(before.Fields())}
+	if ch.meta != nil {
+		was.meta = metaToSend(before)
+	}
 	var err error
 	for try := range restoreTries {
 		if try > 0 && !sleep(ctx, restorePause) {
 			break
 		}
-		var after *api.ProxyHost
-		after, err = c.send(ctx, before.ID, fields)
+		var after *api.Host
+		after, err = c.send(ctx, key, was.body(), true)
 		if err == nil && !offline(after) {
 			return nil
 		}
@@ -211,37 +245,52 @@ func (c *Client) restore(ctx context.Context, before *api.ProxyHost) error {
 			err = fmt.Errorf("nginx rejects that as well: %s", oneLine(after.NginxErr))
 		}
 		if isMissing(err) {
-			c.forget(before.ID)
+			c.forget(key)
 			return err
 		}
 	}
-	c.doubted(before.ID)
+	c.doubted(key)
 	return err
 }
 
 // failed finds out what became of a write that got no clear answer: NPM
 // changes its row before it tests nginx's configuration, so that an error may
 // have changed it.
-func (c *Client) failed(ctx context.Context, id int, ch change, err error) error {
+func (c *Client) failed(ctx context.Context, before *api.Host, ch change, err error) error {
+	key := before.Key()
 	switch {
 	case isMissing(err):
-		c.forget(id)
-		return fmt.Errorf("proxy host %d: %w", id, ErrGone)
+		c.forget(key)
+		return fmt.Errorf("%s: %w", name(key), ErrGone)
 	case !unclear(err):
-		return fmt.Errorf("writing proxy host %d: %w", id, err)
+		return fmt.Errorf("writing %s: %w", name(key), err)
 	}
-	outcome := &OutcomeError{Host: id, Err: err}
-	now, _, lookErr := c.get(ctx, id)
+	outcome := &OutcomeError{Host: key, Err: err}
+	now, _, lookErr := c.get(ctx, key)
 	switch {
 	case errors.Is(lookErr, ErrGone):
 		return lookErr
 	case lookErr == nil:
-		outcome.Known, outcome.Kept = true, now.Forward == ch.to
+		outcome.Known, outcome.Kept = true, ch.kept(now)
 	}
 	if outcome.Kept || !outcome.Known {
-		c.doubted(id)
+		c.doubted(key)
 	}
 	return outcome
+}
+
+// kept reports whether a row says what was to be written.
+func (ch change) kept(now *api.Host) bool {
+	return len(ch.fields.Differing(ordered(now.Fields()))) == 0 &&
+		(ch.meta == nil || sameJSON(ch.meta[metaOurs], metaToSend(now)[metaOurs]))
+}
+
+// unclear: after such an error NPM may have done what it was asked, or not. It
+// changes its row before it tests nginx's configuration.
+func unclear(err error) bool {
+	var answer *APIError
+	var dial dialError
+	return !errors.As(err, &dial) && !refused(err) && (!errors.As(err, &answer) || answer.Status >= 500)
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

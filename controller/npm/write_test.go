@@ -29,18 +29,14 @@ func TestPatch(t *testing.T) {
 		b.calls()
 		others := s.Snapshot()
 
-		if err := b.Patch(t.Context(), 2, was(2), web, "shop/web"); err != nil {
+		if err := b.forward(t.Context(), 2, was(2), web); err != nil {
 			t.Fatal(err)
 		}
 		eq(t, "calls", b.calls(), []string{"GET /nginx/proxy-hosts/2 200", "PUT /nginx/proxy-hosts/2 200"})
 		h := b.host(2)
-		from := was(2)
 		eq(t, "cached", h.Forward, web)
 		eq(t, "online", *h.Online, true)
-		if fmt.Sprint(h.Ownership.Was) != fmt.Sprint(&from) || h.Ownership.Wrote != web ||
-			h.Ownership.Backend != "shop/web" || h.Ownership.Origin != api.OriginRepaired || h.Ownership.Instance != "test" {
-			t.Errorf("ownership: %+v", h.Ownership)
-		}
+		eq(t, "ownership", *h.Ownership, *repaired(was(2), web))
 		for name, row := range s.Snapshot() {
 			if name != "proxy_host/2" && string(row) != string(others[name]) {
 				t.Errorf("%s changed: %s", name, row)
@@ -71,7 +67,7 @@ func TestPatchFieldsAndMeta(t *testing.T) {
 		second, third := was(1), was(1)
 		second.Port, third.Port = 80, 81
 		for _, step := range []struct{ from, to api.Endpoint }{{was(1), second}, {second, third}} {
-			if err := b.Patch(t.Context(), 1, step.from, step.to, "web"); err != nil {
+			if err := b.forward(t.Context(), 1, step.from, step.to); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -93,8 +89,8 @@ func TestPatchFieldsAndMeta(t *testing.T) {
 		if err := json.Unmarshal(now[metaOurs], &ours); err != nil {
 			t.Fatal(err)
 		}
-		eq(t, "was", *ours.Was, was(1))
-		eq(t, "wrote", ours.Wrote, third)
+		eq(t, "was", ours.Was.Endpoint(), second)
+		eq(t, "wrote", ours.Wrote.Endpoint(), third)
 		delete(now, metaOurs)
 		eq(t, "the rest of meta", fmt.Sprintf("%s", now), fmt.Sprintf("%s", before))
 	})
@@ -109,30 +105,36 @@ func metaOf(t *testing.T, s *npmtest.Server) map[string]json.RawMessage {
 	return metaKeys(r.Meta)
 }
 
-func TestPatchDeclaredHostHasNoPast(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newNPM(t, 0)
-		s.AddHost(npmtest.ProxyHost{DomainNames: []string{"a.b"}, ForwardHost: "192.168.1.20", ForwardPort: 8001,
-			Meta: map[string]any{"no502": map[string]any{"instance": "x", "backend": "web", "origin": "declared"}}})
+// Where nothing differs nothing is written; what a host remembers may be
+// written alone, and be taken away.
+func TestPatchMeta(t *testing.T) {
+	bubble(t, func(t *testing.T, v string) {
+		s := newNPM(t, 1, version(v))
 		b := newBed(t, s.API())
-		if err := b.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
+		before := metaOf(t, s)
+		own := repaired(was(1), web)
+		for _, own := range []*api.Ownership{nil, own, own, nil, nil} {
+			if err := b.Patch(t.Context(), api.HostKey(1), was(1).Fields(), was(1).Fields(), own); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err := b.Patch(t.Context(), 1, was(1), web, "web"); err != nil {
-			t.Fatal(err)
+		var bodies []string
+		for _, c := range s.Calls() {
+			if c.Method == http.MethodPut {
+				bodies = append(bodies, c.Body)
+			}
 		}
-		eq(t, "origin", b.host(1).Ownership.Origin, "declared")
-		eq(t, "was", b.host(1).Ownership.Was == nil, true)
-	})
-}
-
-func TestPatchNothingToDo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, newNPM(t, 1).API())
-		if err := b.Patch(t.Context(), 1, web, web, "web"); err != nil {
-			t.Error(err)
+		eq(t, "writes", len(bodies), 2)
+		for _, body := range bodies {
+			var sent map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(body), &sent); err != nil || len(sent) != 1 || sent["meta"] == nil {
+				t.Errorf("sent: %s", body)
+			}
 		}
-		eq(t, "calls", b.calls(), nil)
+		if !strings.Contains(bodies[0], `"was":{"forward_host":"192.168.1.20"`) || strings.Contains(bodies[1], metaOurs) {
+			t.Errorf("sent: %s", bodies)
+		}
+		eq(t, "meta", fmt.Sprintf("%s", metaOf(t, s)), fmt.Sprintf("%s", before))
 	})
 }
 
@@ -146,14 +148,14 @@ func TestPatchStale(t *testing.T) {
 		b.heard()
 		b.calls()
 		theirs := api.Endpoint{Scheme: "http", Host: "other", Port: 80}
-		if err := admin.Patch(t.Context(), 1, was(1), theirs, "x"); err != nil {
+		if err := admin.forward(t.Context(), 1, was(1), theirs); err != nil {
 			t.Fatal(err)
 		}
-		admin.do(t, http.MethodPost, hostPath(2)+"/disable")
-		admin.do(t, http.MethodDelete, hostPath(3))
+		admin.do(t, http.MethodPost, hostPath(api.HostKey(2))+"/disable")
+		admin.do(t, http.MethodDelete, hostPath(api.HostKey(3)))
 
 		for id, want := range map[int]error{1: api.ErrStale, 2: ErrDisabled, 3: ErrGone} {
-			err := b.Patch(t.Context(), id, was(id), web, "web")
+			err := b.forward(t.Context(), id, was(id), web)
 			if !errors.Is(err, want) || !errors.Is(err, api.ErrStale) {
 				t.Errorf("host %d: %v, want %v", id, err, want)
 			}
@@ -189,7 +191,7 @@ func TestPatchDeletedUnderWay(t *testing.T) {
 		if err := b.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		err := b.Patch(t.Context(), 1, was(1), web, "web")
+		err := b.forward(t.Context(), 1, was(1), web)
 		eq(t, "gone", errors.Is(err, ErrGone), true)
 		eq(t, "cached", b.host(1) == nil, true)
 	})
@@ -210,7 +212,7 @@ func rejecting(h http.Handler, host string, times int32) http.Handler {
 				bad.Store(1)
 			}
 		}
-		if bad.Load() == 1 && strings.Contains(r.URL.Path, hostsPath) {
+		if bad.Load() == 1 && strings.Contains(r.URL.Path, kinds[api.KindHost].path) {
 			body = []byte(strings.NewReplacer(`"nginx_online":true`, `"nginx_online":false`, `"nginx_err":null`,
 				`"nginx_err":"[emerg] 1#1: no good in /data/nginx/proxy_host/1.conf:7\nnginx: test failed\n"`).Replace(string(body)))
 		}
@@ -227,18 +229,55 @@ func TestPatchRejected(t *testing.T) {
 		synctest.Wait()
 		b.calls()
 		before := metaOf(t, s)
-		err := b.Patch(t.Context(), 1, was(1), web, "web")
+		err := b.forward(t.Context(), 1, was(1), web)
 		var rejected *RejectedError
-		if !errors.As(err, &rejected) || !rejected.Restored || !strings.Contains(rejected.NginxErr, "no good") || rejected.To != web {
+		if !errors.As(err, &rejected) || !rejected.Restored || !strings.Contains(rejected.NginxErr, "no good") {
 			t.Fatalf("error: %v", err)
 		}
-		eq(t, "error", err.Error(), "nginx rejects proxy host 1 with https://shop-web-1:8443: "+
+		eq(t, "error", err.Error(), "nginx rejects proxy host 1: "+
 			"[emerg] 1#1: no good in /data/nginx/proxy_host/1.conf:7 (restored)")
 		eq(t, "calls", b.calls(), []string{"GET /nginx/proxy-hosts/1 200", "PUT /nginx/proxy-hosts/1 200", "PUT /nginx/proxy-hosts/1 200"})
 		eq(t, "forward", b.host(1).Forward, was(1))
 		eq(t, "meta", fmt.Sprintf("%s", metaOf(t, s)), fmt.Sprintf("%s", before))
 		after(time.Hour)
 		eq(t, "writes", count(b.calls(), "PUT"), 0)
+	})
+}
+
+// What NPM shows as null is put back as an empty list, which it accepts.
+func TestPatchRejectedLocations(t *testing.T) {
+	bubble(t, func(t *testing.T, v string) {
+		s := newNPM(t, 1, version(v))
+		b := newBed(t, rejecting(s.API(), "/new", 1))
+		before := s.Snapshot()["proxy_host/1"]
+		to := api.Fields{api.FieldLocations: []api.Location{{Path: "/new", Scheme: "http", Host: "10.0.0.7", Port: 80}}, api.FieldAdvanced: ""}
+		err := b.Patch(t.Context(), api.HostKey(1), api.Fields{api.FieldLocations: []api.Location{}, api.FieldAdvanced: "# theirs <&>"}, to, nil)
+		var rejected *RejectedError
+		if !errors.As(err, &rejected) || !rejected.Restored {
+			t.Fatalf("error: %v", err)
+		}
+		was, _, _ := decodeRow(api.KindHost, before)
+		now, _, _ := decodeRow(api.KindHost, s.Snapshot()["proxy_host/1"])
+		eq(t, "restored", len(to.Of(was.Fields()).Differing(now.Fields())), 0)
+	})
+}
+
+// NPM sorts domains, so their order is no difference.
+func TestPatchDomainsInAnyOrder(t *testing.T) {
+	bubble(t, func(t *testing.T, v string) {
+		s := newNPM(t, 1, version(v))
+		b := newBed(t, s.API())
+		domains := func(all ...string) api.Fields { return api.Fields{api.FieldDomains: all} }
+		for _, step := range []struct{ from, to api.Fields }{
+			{domains("app1.example.com"), domains("z.test", "a.test")},
+			{domains("z.test", "a.test"), domains("a.test", "z.test")},
+			{nil, domains("z.test", "a.test")},
+		} {
+			if err := b.Patch(t.Context(), api.HostKey(1), step.from, step.to, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eq(t, "writes", count(b.calls(), "PUT"), 1)
 	})
 }
 
@@ -252,7 +291,7 @@ func TestPatchRejectedAndNotRestored(t *testing.T) {
 		synctest.Wait()
 		b.heard()
 		b.calls()
-		err := b.Patch(t.Context(), 1, was(1), web, "web")
+		err := b.forward(t.Context(), 1, was(1), web)
 		var rejected *RejectedError
 		if !errors.As(err, &rejected) || rejected.Restored || rejected.Err == nil {
 			t.Fatalf("error: %v", err)
@@ -281,16 +320,16 @@ func TestPatchOfflineBefore(t *testing.T) {
 		}
 		// npmtest answers 500 while its tree is broken: take the file away, as NPM did.
 		s.RemoveConf("proxy_host/1.conf")
-		if err := b.Patch(t.Context(), 1, was(1), web, "web"); err != nil {
+		if err := b.forward(t.Context(), 1, was(1), web); err != nil {
 			t.Error(err)
 		}
 		eq(t, "forward", b.host(1).Forward, web)
 		eq(t, "offline", offline(b.host(1)), true)
 		var rejected *RejectedError
-		if err := b.Resave(t.Context(), 1); !errors.As(err, &rejected) {
+		if err := b.Resave(t.Context(), api.HostKey(1)); !errors.As(err, &rejected) {
 			t.Errorf("saved again: %v", err)
 		}
-		eq(t, "ours to mend", b.isUnsure(1), false)
+		eq(t, "ours to mend", b.isUnsure(api.HostKey(1)), false)
 	})
 }
 
@@ -302,7 +341,7 @@ func TestResave(t *testing.T) {
 		synctest.Wait()
 		b.heard()
 		b.calls()
-		if err := b.Resave(t.Context(), 1); err != nil {
+		if err := b.Resave(t.Context(), api.HostKey(1)); err != nil {
 			t.Fatal(err)
 		}
 		eq(t, "calls", b.calls(), []string{"GET /nginx/proxy-hosts/1 200", "PUT /nginx/proxy-hosts/1 200"})
@@ -326,7 +365,7 @@ func TestWritesOneAtATime(t *testing.T) {
 		}))
 		errs := make(chan error)
 		for i := range 8 {
-			go func() { errs <- b.Patch(t.Context(), i+1, was(i+1), web, "web") }()
+			go func() { errs <- b.forward(t.Context(), i+1, was(i+1), web) }()
 		}
 		for range 8 {
 			if err := <-errs; err != nil {

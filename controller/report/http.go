@@ -69,10 +69,12 @@ func Views(verdicts []api.Verdict) []View {
 			Kind: v.Key.Kind, Name: v.Name, OptedIn: v.OptedIn, Enabled: v.Enabled,
 			Backend: v.Backend, Findings: v.Findings,
 		}
-		if v.Key.Kind != api.KindHost {
+		if !v.Key.IsHost() {
 			continue
 		}
-		views[i].Forward = &v.Forward
+		if v.Key.Kind == api.KindHost {
+			views[i].Forward = &v.Forward
+		}
 		if v.Endpoint != (api.Endpoint{}) {
 			views[i].Endpoint = &v.Endpoint
 		}

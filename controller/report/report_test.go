@@ -76,7 +76,7 @@ func TestOneLinePerChange(t *testing.T) {
 	b.Verdict(verdict(1, api.True)) // deleted, and made again
 	b.wantLogged("is right")
 	b.Done(api.Action{Op: api.OpPatch, Domain: "app.example.com", Because: []api.Code{api.SchemeMismatch},
-		To: api.Endpoint{Scheme: "http", Host: "app", Port: 1}, From: api.Endpoint{Scheme: "https", Host: "app", Port: 1}})
+		To: api.Endpoint{Scheme: "http", Host: "app", Port: 1}.Fields(), From: api.Endpoint{Scheme: "https", Host: "app", Port: 1}.Fields()})
 	b.wantLogged(`"done" "action"="app.example.com: forward to http://app:1 instead of https://app:1" "because"="SchemeMismatch"`)
 }
 

@@ -2,170 +2,93 @@
 package intent
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
-	"golang.org/x/net/idna"
-
 	"github.com/no502/no502/api"
+	"github.com/no502/no502/reconcile/intent/dialect"
 )
 
 // Intent is what a container's labels ask for.
 type Intent struct {
 	Enabled bool // opted in: attach it, and repair the hosts that mean it
 	Denied  bool // `enable: "false"`, or not to be read: never touched
-	Domains []string
-	Port    uint16 // 0: not said
-	Scheme  string // "": not said
 	// Egress allows attaching a container that has only internal networks to
 	// one that leads outside.
-	Egress   bool
-	Role     string
+	Egress bool
+	Role   string
+	// Routes are those that the labels say anything about: the unnamed one
+	// first, then by name.
+	Routes   []Route
 	Findings []api.Finding
+	// Unclear tells that a label could not be read or is not known: what is no
+	// longer declared may only be misspelt, so that nothing is removed for it.
+	Unclear bool
 }
 
-// field is a label under the prefix, and how its value is read.
-type field struct {
-	name    string
-	allowed string // what a value may be, as a person is told
-	set     func(*Intent, string) bool
-}
-
-var fields = []field{
-	{"enable", `"true" or "false"`, func(in *Intent, v string) bool {
-		on, ok := boolean(v)
-		in.Enabled, in.Denied = ok && on, !ok || !on
-		return ok
-	}},
-	{"host", "domain names, separated by commas or spaces", func(in *Intent, v string) (ok bool) {
-		in.Domains, ok = domains(v)
-		return ok
-	}},
-	{"port", "a number from 1 to 65535", func(in *Intent, v string) bool {
-		n, err := strconv.ParseUint(v, 10, 16)
-		in.Port = uint16(n)
-		return err == nil && n > 0
-	}},
-	{"scheme", `"http" or "https"`, func(in *Intent, v string) bool {
-		in.Scheme = strings.ToLower(v)
-		return in.Scheme == "http" || in.Scheme == "https"
-	}},
-	{"egress", `"true" or "false"`, func(in *Intent, v string) (ok bool) {
-		in.Egress, ok = boolean(v)
-		return ok
-	}},
-	{api.RoleLabel, `"proxy"`, func(in *Intent, v string) bool {
-		in.Role = v
-		return v == api.RoleProxy
-	}},
-}
-
-// Of reads the labels under a prefix. A label that cannot be read is a finding
-// and counts as not set, except that an unreadable `enable` denies.
-func Of(labels map[string]string, prefix string) Intent {
-	var in Intent
-	for _, key := range under(labels, prefix) {
-		name := key[len(prefix)+1:]
-		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
-		if i < 0 {
-			in.Findings = append(in.Findings, unknown(key, prefix, name))
-			continue
-		}
-		if read := in; fields[i].set(&read, strings.TrimSpace(labels[key])) {
-			in = read
-		} else {
-			in.Denied = in.Denied || name == "enable"
-			in.Findings = append(in.Findings, invalid(key, labels[key], fields[i].allowed))
-		}
+// Of reads a container's labels. A label that cannot be read is a finding and
+// counts as not said, except that an unreadable `enable` denies, and an
+// unreadable `access-list` is one that does not exist.
+func Of(c *api.Container, p api.Policy) Intent {
+	labels, found := gather(c, p)
+	if len(labels)+len(found) == 0 {
+		return Intent{Egress: egress(p)}
 	}
-	if _, said := labels[prefix+".enable"]; !said && len(in.Domains) > 0 {
-		in.Enabled = true
+	r := reader{p: p, in: Intent{Egress: egress(p), Findings: found, Unclear: len(found) > 0}}
+	r.read(labels)
+	r.finish()
+	return r.in
+}
+
+// egress is the one default that counts for containers without any label.
+func egress(p api.Policy) bool {
+	v, said := p.Defaults["egress"]
+	on, err := boolean(v)
+	return said && err == nil && on
+}
+
+// Concerns reports whether a container's labels speak to no502 at all, or have
+// to be read together with its environment to tell.
+func Concerns(labels map[string]string, p api.Policy) bool {
+	if len(p.Dialects) > 0 && (dialect.NeedsEnv(p.Dialects) || dialect.Concerns(p.Dialects, labels)) {
+		return true
 	}
-	return in
-}
-
-// Concerns reports whether a container's labels speak to no502 at all.
-func Concerns(labels map[string]string, prefix string) bool {
-	return len(under(labels, prefix)) > 0
-}
-
-func under(labels map[string]string, prefix string) []string {
-	var keys []string
 	for key := range labels {
-		if len(key) > len(prefix)+1 && key[len(prefix)] == '.' && strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
+		if _, ok := under(p.Prefix, key); ok {
+			return true
 		}
 	}
-	slices.Sort(keys)
-	return keys
+	return false
 }
 
-func unknown(key, prefix, name string) api.Finding {
-	near := nearest(name)
-	return api.Finding{
-		Code:       api.UnknownLabel,
-		Message:    fmt.Sprintf("the label %s is not one that no502 knows", quote(key)),
-		Fix:        fmt.Sprintf("did you mean %s.%s?", prefix, near),
-		Candidates: []string{prefix + "." + near},
-	}
-}
-
-func invalid(key, value, allowed string) api.Finding {
-	return api.Finding{
-		Code:    api.InvalidLabel,
-		Message: fmt.Sprintf("the label %s has the value %s, which is not allowed", key, quote(value)),
-		Fix:     "use " + allowed,
-	}
-}
-
-// quote bounds and escapes what comes from a label, which may be hostile.
-func quote(s string) string {
-	const limit = 80
-	if len(s) > limit {
-		s = s[:limit] + "…"
-	}
-	return strconv.QuoteToGraphic(s)
-}
-
-func boolean(v string) (value, ok bool) {
-	switch strings.ToLower(v) {
-	case "true", "1", "yes", "on":
-		return true, true
-	case "false", "0", "no", "off":
-		return false, true
-	}
-	return false, false
-}
-
-// domains reads a list of domain names into lower-case A-labels. A leading
-// "*." is allowed, as NPM allows it.
-func domains(v string) ([]string, bool) {
-	var list []string
-	for _, d := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
-		rest, wild := strings.CutPrefix(d, "*.")
-		ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(rest, "."))
-		if err != nil || !isDomain(ascii) {
-			return nil, false
-		}
-		if wild {
-			ascii = "*." + ascii
-		}
-		if !slices.Contains(list, ascii) {
-			list = append(list, ascii)
+// Domains are all that any route claims, for whatever kind of host.
+func (in Intent) Domains() []string {
+	var all []string
+	for _, r := range in.Routes {
+		all = append(append(all, r.Domains...), r.Parked...)
+		if r.Redirect != nil {
+			all = append(all, r.Redirect.From...)
 		}
 	}
-	return list, len(list) > 0
+	return all // of which Of has let none through twice
 }
 
-// isDomain checks the lengths, which idna leaves alone, and that it is no
-// address.
-func isDomain(ascii string) bool {
-	for part := range strings.SplitSeq(ascii, ".") {
-		if part == "" || len(part) > 63 {
-			return false
+// Route is the one of a name; "" is the unnamed one.
+func (in Intent) Route(name string) (Route, bool) {
+	for _, r := range in.Routes {
+		if r.Name == name {
+			return r, true
 		}
 	}
-	return len(ascii) <= 253 && strings.Trim(ascii, ".0123456789") != ""
+	return Route{}, false
+}
+
+// Serving is the route whose proxy host has a domain.
+func (in Intent) Serving(domain string) (Route, bool) {
+	for _, r := range in.Routes {
+		if slices.ContainsFunc(r.Domains, func(d string) bool { return strings.EqualFold(d, domain) }) {
+			return r, true
+		}
+	}
+	return Route{}, false
 }

@@ -33,7 +33,7 @@ func (b *builder) reachOwner(c *api.Container, act bool) *api.Finding {
 			Fix:     "recreate it: docker compose up -d --force-recreate",
 		}
 	}
-	if owner != c && b.t.NPM != nil && !b.isProxy(owner) && !b.t.Shares(owner) && intent.Of(owner.Labels, b.p.Prefix).Denied {
+	if owner != c && b.t.NPM != nil && !b.isProxy(owner) && !b.t.Shares(owner) && intent.Of(owner, b.p).Denied {
 		return &api.Finding{
 			Code:    api.CannotAttach,
 			Message: fmt.Sprintf("the container %s uses the network of %s, which is opted out", c.Name, owner.Name),
@@ -122,7 +122,7 @@ func (b *builder) opensEgress(c *api.Container) bool {
 			return false
 		}
 	}
-	return !intent.Of(c.Labels, b.p.Prefix).Egress
+	return !intent.Of(c, b.p).Egress
 }
 
 // stableAddress is the address that this replica gets at every recreate: by

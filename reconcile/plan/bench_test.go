@@ -11,6 +11,7 @@ import (
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/intent"
 	"github.com/no502/no502/reconcile/plan"
+	"github.com/no502/no502/reconcile/resolve"
 )
 
 var sizes = []int{100, 1_000, 10_000}
@@ -27,7 +28,7 @@ func fleet(n int) (*api.Snapshot, api.Policy) {
 		ID: fmt.Sprintf("%064x", 1<<40), Name: "npm", Image: "jc21/nginx-proxy-manager:2", State: api.State{Status: api.Running}, NetworkMode: "proxy",
 		Attachments: []api.Attachment{{NetworkID: proxy.ID, Network: proxy.Name, IPv4: netip.MustParseAddr("10.0.0.2")}},
 	}}
-	var hosts []*api.ProxyHost
+	var hosts []*api.Host
 	addr := netip.MustParseAddr("10.0.0.3")
 	for i := range n {
 		addr = addr.Next()
@@ -50,10 +51,10 @@ func fleet(n int) (*api.Snapshot, api.Policy) {
 		case 6:
 			c.Attachments[0].NetworkID, c.Attachments[0].Network = other.ID, other.Name
 		}
-		in := intent.Of(c.Labels, p.Prefix)
-		c.Claims, c.Role = in.Domains, in.Role
+		in := intent.Of(c, p)
+		c.Claims, c.Role = resolve.Claimed(in), in.Role
 		containers = append(containers, c)
-		hosts = append(hosts, &api.ProxyHost{ID: i + 1, Domains: []string{fmt.Sprintf("app%d.example.com", i)}, Enabled: true, Forward: to})
+		hosts = append(hosts, &api.Host{ID: i + 1, Domains: []string{fmt.Sprintf("app%d.example.com", i)}, Enabled: true, Forward: to})
 	}
 	s := &api.Snapshot{
 		Engine: api.NewEngine(containers, []*api.Network{proxy, other}), NPM: api.NewNPM(hosts), Probes: map[api.Target]api.Probe{},

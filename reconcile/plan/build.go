@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/resolve"
@@ -15,9 +16,9 @@ import (
 // Build plans everything.
 func Build(s *api.Snapshot, p api.Policy) api.Plan {
 	containers := s.Engine.Containers()
-	var hosts []*api.ProxyHost
+	var hosts []*api.Host
 	if s.NPM != nil {
-		hosts = s.NPM.Hosts()
+		hosts = s.NPM.All()
 	}
 	keys := make([]api.Key, 0, 1+len(containers)+len(hosts))
 	keys = append(keys, api.SystemKey())
@@ -25,7 +26,7 @@ func Build(s *api.Snapshot, p api.Policy) api.Plan {
 		keys = append(keys, api.ContainerKey(c.ID))
 	}
 	for _, h := range hosts {
-		keys = append(keys, api.HostKey(h.ID))
+		keys = append(keys, h.Key())
 	}
 	return For(s, p, keys...)
 }
@@ -46,12 +47,11 @@ func For(s *api.Snapshot, p api.Policy, keys ...api.Key) api.Plan {
 			if c := s.Engine.Container(key.ID); c != nil {
 				b.container(c)
 			}
-		case api.KindHost:
-			id, _ := key.HostID()
+		default:
 			if s.NPM == nil {
 				continue
 			}
-			if h := s.NPM.Host(id); h != nil {
+			if h := s.NPM.Get(key); h != nil {
 				b.host(h)
 			}
 		}
@@ -72,14 +72,14 @@ type builder struct {
 
 // subject is what at most one action of a plan changes.
 type subject struct {
-	op      api.Op
-	key     api.Key
-	network string
+	op   api.Op
+	key  api.Key
+	name string // of the network, or of a host that is not there yet
 }
 
 // act adds an action, or its causes to the same action planned before.
 func (b *builder) act(a api.Action) {
-	is := subject{a.Op, a.Key(), a.Network}
+	is := subject{a.Op, a.Key(), a.Network + a.Domain}
 	if i, ok := b.planned[is]; ok {
 		have := &b.plan.Actions[i]
 		for _, code := range a.Because {
@@ -99,7 +99,7 @@ func (b *builder) act(a api.Action) {
 func (b *builder) finish() api.Plan {
 	slices.SortStableFunc(b.plan.Actions, func(x, y api.Action) int {
 		return cmp.Or(rank(x.Op)-rank(y.Op), cmp.Compare(x.Network, y.Network),
-			cmp.Compare(x.Name, y.Name), cmp.Compare(x.Container, y.Container), x.Host-y.Host)
+			cmp.Compare(x.Name, y.Name), cmp.Compare(x.Container, y.Container), cmp.Compare(x.Host.Kind, y.Host.Kind), id(x)-id(y), cmp.Compare(x.Domain, y.Domain))
 	})
 	for i := range b.plan.Actions {
 		slices.Sort(b.plan.Actions[i].Because)
@@ -113,6 +113,15 @@ func (b *builder) finish() api.Plan {
 	return b.plan
 }
 
+// rank puts what is stood on first, then what makes room for the rest.
 func rank(op api.Op) int {
-	return slices.Index([]api.Op{api.OpCreateNetwork, api.OpAttach, api.OpPatch, api.OpResave}, op)
+	return slices.Index([]api.Op{
+		api.OpCreateNetwork, api.OpAttach, api.OpDelete, api.OpDisable, api.OpPatch, api.OpCertificate,
+		api.OpEnable, api.OpCreate, api.OpResave,
+	}, op)
+}
+
+func id(a api.Action) int {
+	n, _ := strconv.Atoi(a.Host.ID)
+	return n
 }

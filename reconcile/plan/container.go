@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/no502/no502/api"
@@ -11,7 +10,7 @@ import (
 
 // container plans one container: what its labels say, and that NPM reaches it.
 func (b *builder) container(c *api.Container) {
-	in := intent.Of(c.Labels, b.p.Prefix)
+	in := intent.Of(c, b.p)
 	v := api.Verdict{
 		Key: api.ContainerKey(c.ID), Name: c.Name, Enabled: c.Up(), Backend: c.Identity(),
 		OptedIn:  (in.Enabled || b.p.Scope == api.ScopeAll) && !in.Denied && !c.OneOff(),
@@ -21,7 +20,9 @@ func (b *builder) container(c *api.Container) {
 		if f := b.reachOwner(c, true); f != nil {
 			v.Findings = append(v.Findings, *f)
 		}
-		v.Findings = append(v.Findings, b.missingHosts(c, in)...)
+	}
+	if v.OptedIn && b.t.NPM != nil {
+		b.missingHosts(c, &v)
 	}
 	b.plan.Verdicts = append(b.plan.Verdicts, v)
 }
@@ -37,46 +38,32 @@ func (b *builder) meant(c *api.Container) bool {
 	if b.t.NPM == nil {
 		return false
 	}
-	return slices.ContainsFunc(Related(b.s, c), func(id int) bool {
-		h := b.s.NPM.Host(id)
-		if !h.Enabled || h.Mark() == api.MarkOff || h.Mark() == api.MarkObserve {
+	return slices.ContainsFunc(Related(b.s, c), func(key api.Key) bool {
+		h := b.s.NPM.Get(key)
+		if key.Kind != api.KindHost || !h.Enabled || h.Mark() == api.MarkOff || h.Mark() == api.MarkObserve {
 			return false
 		}
 		return slices.Contains(resolve.Resolve(b.s, b.p, b.t, h).Containers, c)
 	})
 }
 
-func (b *builder) missingHosts(c *api.Container, in intent.Intent) []api.Finding {
-	if b.s.NPM == nil {
-		return nil
-	}
-	var fs []api.Finding
-	for _, d := range in.Domains {
-		if len(b.s.NPM.ByDomain(d)) == 0 {
-			fs = append(fs, api.Finding{
-				Code:    api.HostMissing,
-				Message: fmt.Sprintf("the container %s claims %s, but NPM has no proxy host for it", c.Name, d),
-				Fix:     "add a proxy host for " + d + " in NPM that forwards to " + c.Name,
-			})
-		}
-	}
-	return fs
-}
-
-// Related are the proxy hosts that may mean this container, by everything that
-// a forward host may say of it.
-func Related(s *api.Snapshot, c *api.Container) []int {
+// Related are the hosts that may mean this container, by everything that a
+// forward host may say of it, and those that its labels declare.
+func Related(s *api.Snapshot, c *api.Container) []api.Key {
 	if s.NPM == nil {
 		return nil
 	}
-	seen := map[int]bool{}
-	var ids []int
-	add := func(more []int) {
-		for _, id := range more {
-			if !seen[id] {
-				seen[id] = true
-				ids = append(ids, id)
-			}
+	seen := map[api.Key]bool{}
+	var keys []api.Key
+	put := func(key api.Key) {
+		if !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	add := func(ids []int) {
+		for _, id := range ids {
+			put(api.HostKey(id))
 		}
 	}
 	for name := range c.Names() {
@@ -97,8 +84,21 @@ func Related(s *api.Snapshot, c *api.Container) []int {
 			add(s.NPM.ByMachinePort(p.Number))
 		}
 	}
-	for _, d := range c.Claims {
-		add(s.NPM.ByDomain(d))
+	declared := func(by *api.Container) {
+		for _, name := range by.Claims {
+			if h := s.NPM.Serving(name); h != nil {
+				put(h.Key())
+			}
+		}
+		for _, h := range s.NPM.DeclaredBy(by.Identity()) {
+			put(h.Key())
+		}
+	}
+	declared(c)
+	for _, called := range []string{string(c.Identity()), c.Service(), c.Name} {
+		for _, user := range s.Engine.Using(called) {
+			declared(user)
+		}
 	}
 	for _, what := range s.Engine.FormerlyOf(c.Identity()) {
 		add(s.NPM.ByForward(what))
@@ -107,5 +107,5 @@ func Related(s *api.Snapshot, c *api.Container) []int {
 	if alias := c.SharedAlias(); alias != "" {
 		add(s.NPM.ByForward(alias))
 	}
-	return ids
+	return keys
 }

@@ -11,7 +11,7 @@ import (
 // served tells who answers a request to a host as nginx sends it: identities
 // of containers, "machine", "npm" or "elsewhere". Empty where nobody does.
 // It knows nothing of how plans are made.
-func (w *world) served(h *api.ProxyHost) string {
+func (w *world) served(h *api.Host) string {
 	npm := w.net(w.container("npm"))
 	if npm == nil || npm.NetworkMode == "host" {
 		return ""

@@ -32,7 +32,9 @@ func FuzzForwardHost(f *testing.F) {
 		for _, c := range w.containers[1:3] {
 			c.Labels[api.ComposeProject], c.Labels[api.ComposeService] = project, service
 		}
-		w.hosts = []*api.ProxyHost{{ID: 1, Domains: []string{"app.example.com"}, Enabled: true, Forward: api.Endpoint{Scheme: "http", Host: host, Port: port}}}
+		h := &api.Host{ID: 1, Enabled: true}
+		setRow(h, api.Endpoint{Scheme: "http", Host: host, Port: port}.Fields().With(api.Fields{api.FieldDomains: []string{"app.example.com"}}))
+		w.hosts = []*api.Host{h}
 		done, last := w.converge(t) // which refuses what is no endpoint
 		patches := 0
 		for _, a := range done {

@@ -6,52 +6,92 @@ import (
 	"strings"
 
 	"github.com/no502/no502/api"
-	"github.com/no502/no502/reconcile/intent"
 	"github.com/no502/no502/reconcile/resolve"
 )
 
-// judgement is one proxy host on its way to a verdict.
+// judgement is one of NPM's hosts on its way to a verdict.
 type judgement struct {
 	*builder
-	h   *api.ProxyHost
-	m   resolve.Resolution
-	in  intent.Intent
-	v   api.Verdict
-	act bool // may attach, probe and write
+	h     *api.Host
+	m     resolve.Resolution
+	claim *resolve.Claim // what labels declare about it; nil: nothing
+	new   bool           // NPM does not have it yet
+	v     api.Verdict
+	act   bool // may attach, probe and write
 	// because are the findings that a write to the host repairs.
 	because []api.Code
+	// looking: more is to be observed; unsettled: and before the host is written.
+	looking, unsettled bool
+	// granted are the names that the claim may have, and declared the custom
+	// locations that it makes. A host may have others of a person's.
+	granted  []string
+	declared []api.Location
+	// heir is the claim of another service on the host of one that is gone.
+	heir *resolve.Claim
+	// overruled: somebody switched the host on that no502 had switched off.
+	overruled bool
+	// untouchable: the access list that labels name is not there, and the host
+	// has none. Unprotected: nor should it be published so.
+	untouchable, unprotected bool
 }
 
-// host plans one proxy host.
-func (b *builder) host(h *api.ProxyHost) {
+// host plans one of NPM's hosts.
+func (b *builder) host(h *api.Host) {
 	j := judgement{builder: b, h: h}
-	j.v = api.Verdict{Key: api.HostKey(h.ID), Name: h.Domain(), Enabled: h.Enabled, Forward: h.Forward}
+	j.v = api.Verdict{Key: h.Key(), Name: h.Domain(), Enabled: h.Enabled, Forward: h.Forward}
 	j.v.Resolved.Status, j.v.Ready.Status, j.v.InSync.Status = api.Unknown, api.Unknown, api.Unknown
-	if h.Enabled && b.t.NPM != nil {
-		j.judge()
+	if b.t.NPM != nil {
+		j.claim = resolve.DeclaredBy(b.s, b.p, h)
+		if !j.ended() && h.Enabled {
+			j.judge()
+		}
 	}
 	b.plan.Verdicts = append(b.plan.Verdicts, j.v)
 }
 
+// judge judges a host that NPM serves.
 func (j *judgement) judge() {
-	mark := j.h.Mark()
-	if mark == api.MarkOff {
+	switch {
+	case j.h.Mark() == api.MarkOff:
 		j.set(&j.v.Resolved, api.Unknown, "", "left alone: its Advanced tab says so")
 		return
+	case j.h.Key().Kind == api.KindHost:
+		if !j.proxyHost() {
+			return
+		}
+		// What is still to be attached or looked at may call for a write as well.
+		j.unsettled = j.v.Endpoint == (api.Endpoint{}) && (j.looking ||
+			slices.ContainsFunc(j.v.Findings, func(f api.Finding) bool { return f.Code == api.NotOnProxyNetwork }))
+	case j.claim != nil:
+		j.v.OptedIn = j.deniedBy(j.claim.Lead) == nil
+		j.act = j.v.OptedIn && j.h.Mark() != api.MarkObserve
+		if j.claim.Kind == api.KindStream {
+			j.stream()
+		}
 	}
+	j.write()
+	j.nginx()
+}
+
+// proxyHost judges where a proxy host leads. It reports whether the host may be
+// written at all.
+func (j *judgement) proxyHost() bool {
 	switch j.h.Forward.Scheme {
 	case "", "http", "https":
 	default: // forks of NPM know more, and what they mean by it is the user's
 		j.set(&j.v.Resolved, api.Unknown, "", "left alone: its scheme is neither http nor https")
-		return
+		return false
 	}
-	j.m = resolve.Resolve(j.s, j.p, j.t, j.h)
+	j.m = resolve.For(j.s, j.p, j.t, j.h, j.claim)
+	mark := j.h.Mark()
 	// The host's own mark comes first, then the labels of what it means, then
 	// the scope; a denying label outweighs all.
 	enabled, denied := resolve.Enabled(j.replicas(), j.p)
-	j.v.OptedIn = (enabled || mark == api.MarkOn || mark == api.MarkObserve) && !denied
-	j.act = j.v.OptedIn && mark != api.MarkObserve
+	j.v.OptedIn = (enabled || mark == api.MarkOn || mark == api.MarkObserve || j.claim != nil) && !denied
+	j.act = j.v.OptedIn && mark != api.MarkObserve && !j.kept()
 	switch {
+	case j.m.NoUpstream != "":
+		j.fail(&j.v.Resolved, j.noUpstream(j.m.NoUpstream, "upstream"))
 	case j.m.NPMItself:
 		j.set(&j.v.Resolved, api.True, "", "NPM's own page")
 		j.set(&j.v.InSync, api.True, "", "")
@@ -65,10 +105,21 @@ func (j *judgement) judge() {
 	default:
 		j.v.Backend = j.m.Backend
 		j.set(&j.v.Resolved, api.True, "", string(j.m.Rule))
-		j.in = intent.Of(j.m.Containers[0].Labels, j.p.Prefix)
 		j.backend()
 	}
-	j.nginx()
+	return true
+}
+
+// kept: the host may be another's to keep, or a person's by the operator's will.
+func (j *judgement) kept() bool {
+	if j.m.Rule == resolve.ByLabel && j.claim == nil {
+		return resolve.Keeps(j.s, j.p, j.h) != "" // as the claimant is told
+	}
+	by := j.h.Manager(j.p.Instance)
+	if by != "" {
+		j.v.Findings = append(j.v.Findings, ownedByOther(j.h, "which "+by+" keeps"))
+	}
+	return by != ""
 }
 
 func (j *judgement) set(c *api.Condition, status api.ConditionStatus, reason api.Code, message string) {
@@ -89,10 +140,6 @@ func (j *judgement) ambiguous() {
 		Fix:        fmt.Sprintf("label the one that is meant with %s.host: %q", j.p.Prefix, j.h.Domain()),
 		Candidates: j.m.Candidates,
 	}
-	if j.m.Rule == resolve.ByLabel {
-		f.Message = fmt.Sprintf("several services claim %s: %s", j.h.Domain(), all)
-		f.Fix = fmt.Sprintf("remove the domain from the label %s.host of all but one", j.p.Prefix)
-	}
 	j.fail(&j.v.Resolved, f)
 }
 
@@ -105,6 +152,7 @@ func (j *judgement) unresolved() {
 	}
 	if j.m.Asks.IsValid() {
 		j.plan.Wants.Addresses = append(j.plan.Wants.Addresses, j.m.Asks)
+		j.looking = true
 		return
 	}
 	host := api.BareHost(j.h.Forward.Host)
@@ -149,7 +197,7 @@ func (j *judgement) unresolved() {
 // repaired: the host says what no502 wrote.
 func (j *judgement) repaired() bool {
 	o := j.h.Ownership
-	return o != nil && o.Wrote == j.h.Forward && o.Instance == j.p.Instance && !o.Backend.OnMachine()
+	return o != nil && o.Wrote.Endpoint() == j.h.Forward && o.Instance == j.p.Instance && !o.Backend.OnMachine()
 }
 
 // backend judges a host whose backend is known.
@@ -170,7 +218,7 @@ func (j *judgement) backend() {
 		return
 	}
 	if j.blind(at) {
-		j.plan.Wants.Attached = true
+		j.plan.Wants.Attached, j.looking = true, true
 		j.checkForwardHost()
 		return
 	}
@@ -280,6 +328,9 @@ func (j *judgement) forwardHost(at []*api.Container) string {
 	}
 	f := resolve.CheckForwardHost(j.s, j.t, j.m, j.h.Forward.Host, at)
 	if f == nil {
+		f = j.oneOfMany(at)
+	}
+	if f == nil {
 		return j.h.Forward.Host
 	}
 	name := resolve.Name(j.s, j.t, j.m, at)
@@ -302,6 +353,20 @@ func (j *judgement) forwardHost(at []*api.Container) string {
 	return name
 }
 
+// oneOfMany: a host that labels declare means all replicas of its service, where
+// they have a name in common.
+func (j *judgement) oneOfMany(at []*api.Container) *api.Finding {
+	name := resolve.Name(j.s, j.t, j.m, at)
+	if j.claim == nil || len(at) < 2 || name == j.h.Forward.Host || itsName(at, name) ||
+		!slices.ContainsFunc(at, func(c *api.Container) bool { return !j.t.Answers(c, j.h.Forward.Host) }) {
+		return nil
+	}
+	return &api.Finding{
+		Code:    api.ForwardHostReplica,
+		Message: fmt.Sprintf("NPM forwards to %s, only one of the %d containers of %s", j.h.Forward.Host, len(at), j.m.Backend),
+	}
+}
+
 // wrong adds a finding that a write repairs.
 func (j *judgement) wrong(f api.Finding, fix string) {
 	f.Fix = "no502 makes NPM " + fix
@@ -312,16 +377,9 @@ func (j *judgement) wrong(f api.Finding, fix string) {
 	j.because = append(j.because, f.Code)
 }
 
-// settle turns the difference between what NPM has and what it should have
-// into one write.
+// settle judges a host whose endpoint is known.
 func (j *judgement) settle(at []*api.Container) {
 	if j.v.Endpoint != j.h.Forward {
-		if j.act {
-			j.builder.act(api.Action{
-				Op: api.OpPatch, Host: j.h.ID, Domain: j.h.Domain(), Because: j.because,
-				From: j.h.Forward, To: j.v.Endpoint, Backend: j.v.Backend,
-			})
-		}
 		return
 	}
 	if j.v.InSync.Status == api.Unknown {
@@ -333,66 +391,6 @@ func (j *judgement) settle(at []*api.Container) {
 			Message: fmt.Sprintf("%s has a new address, and nginx may remember %s for up to 10 s", at[0].Name, cached),
 		}, "no502 saves the host again, which makes nginx look it up", "wait, or save the host in NPM")
 	}
-}
-
-func (j *judgement) resave(f api.Finding, ours, theirs string) {
-	f.Fix = theirs
-	if j.act {
-		f.Fix = ours
-		j.builder.act(api.Action{
-			Op: api.OpResave, Host: j.h.ID, Domain: j.h.Domain(), Because: []api.Code{f.Code},
-			From: j.h.Forward, To: j.h.Forward, Backend: j.v.Backend,
-		})
-	}
-	j.v.Findings = append(j.v.Findings, f)
-}
-
-// nginx reports a configuration that nginx refuses. Where it was refused for a
-// name that resolves by now, saving the host again is the cure.
-func (j *judgement) nginx() {
-	if j.h.Online == nil || *j.h.Online {
-		return
-	}
-	f := api.Finding{
-		Code:    api.NginxRejected,
-		Message: "nginx refuses this host's configuration: " + firstLine(j.h.NginxErr),
-		Fix:     "correct what nginx names, in NPM's UI",
-	}
-	if name, ok := unresolvedUpstream(j.h.NginxErr); ok && j.v.InSync.Status == api.True && j.answered(name) {
-		j.resave(f, "the name resolves now: no502 saves the host again", "the name resolves now: save the host again in NPM")
-		return
-	}
-	j.v.Findings = append(j.v.Findings, f)
-}
-
-func (j *judgement) answered(name string) bool {
-	for _, c := range j.s.Engine.Named(name) {
-		if c.Up() && j.t.Answers(c, name) {
-			return true
-		}
-	}
-	return false
-}
-
-func unresolvedUpstream(nginxErr string) (string, bool) {
-	_, rest, ok := strings.Cut(nginxErr, `host not found in upstream "`)
-	if !ok {
-		return "", false
-	}
-	name, _, ok := strings.Cut(rest, `"`)
-	return name, ok
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	if _, after, ok := strings.Cut(line, "[emerg] "); ok {
-		line = after
-	}
-	if line == "" {
-		return "it gave no reason"
-	}
-	const limit = 300
-	return strings.ToValidUTF8(line[:min(len(line), limit)], "")
 }
 
 func hostPort(e api.Endpoint) string { return fmt.Sprintf("%s:%d", e.Host, e.Port) }

@@ -78,6 +78,7 @@ func (j *judgement) onMachine(addr netip.Addr) (p api.Probe, looked bool) {
 	target := api.Target{Addr: netip.AddrPortFrom(addr, j.h.Forward.Port)}
 	if p, looked = j.s.Probes[target]; !looked {
 		j.plan.Wants.Probes = append(j.plan.Wants.Probes, target)
+		j.looking = true
 	}
 	return p, looked
 }

@@ -28,7 +28,7 @@ func (j *judgement) probed(up, at []*api.Container, port uint16) (best api.Probe
 		p, looked := j.s.Probes[target]
 		if !looked {
 			j.plan.Wants.Probes = append(j.plan.Wants.Probes, target)
-			known = false
+			j.looking, known = true, false
 			continue
 		}
 		if p.Port == api.PortOpen {
@@ -80,11 +80,11 @@ func (j *judgement) port(up, at []*api.Container) (uint16, bool) {
 		inner, published = leadsTo(at, forward) // of the container whose network it uses
 	}
 	switch {
-	case j.in.Port != 0:
-		if j.in.Port != forward {
-			j.wrongPort(api.ForwardPortWrong, up[0], j.in.Port, "the label says "+strconv.Itoa(int(j.in.Port)))
+	case j.m.Said.Port != 0:
+		if j.m.Said.Port != forward {
+			j.wrongPort(api.ForwardPortWrong, up[0], j.m.Said.Port, "the label says "+strconv.Itoa(int(j.m.Said.Port)))
 		}
-		return j.in.Port, j.listening(up, at, j.in.Port)
+		return j.m.Said.Port, j.listening(up, at, j.m.Said.Port)
 	case j.m.Machine && published:
 		if inner != forward {
 			j.publishedPort(up[0], inner)
@@ -112,7 +112,7 @@ func (j *judgement) port(up, at []*api.Container) (uint16, bool) {
 // the container may still be starting. Then the backend is late, not elsewhere.
 func (j *judgement) settledPort(up []*api.Container) bool {
 	o := j.h.Ownership
-	return slices.Contains(tcpPorts(up[0]), j.h.Forward.Port) || o != nil && o.Wrote == j.h.Forward || j.proven() || j.fresh(up)
+	return slices.Contains(tcpPorts(up[0]), j.h.Forward.Port) || o != nil && o.Wrote.Endpoint() == j.h.Forward || j.proven() || j.fresh(up)
 }
 
 // proven: the host was seen to be right as it is.
@@ -127,12 +127,14 @@ func (j *judgement) fresh(up []*api.Container) bool {
 	})
 }
 
+// manyPorts are a range, and no answer.
+const manyPorts = 16
+
 // onlyPort looks for the port in what the container exposes. A port that is
 // exposed and closed is a candidate too: it may only be late.
 func (j *judgement) onlyPort(up, at []*api.Container) (uint16, bool) {
-	const limit = 16 // more is a range, and no answer
 	ports := tcpPorts(up[0])
-	if len(ports) > limit {
+	if len(ports) > manyPorts {
 		return 0, j.listening(up, at, j.h.Forward.Port)
 	}
 	var open, late []uint16
@@ -213,8 +215,8 @@ func (j *judgement) scheme(up, at []*api.Container, port uint16) string {
 	scheme, why := j.h.Forward.Scheme, ""
 	p, _ := j.probed(up, at, port)
 	switch {
-	case j.in.Scheme != "":
-		scheme, why = j.in.Scheme, "the label says "+j.in.Scheme
+	case j.m.Said.Scheme != "":
+		scheme, why = j.m.Said.Scheme, "the label says "+j.m.Said.Scheme
 	case p.TLS && !p.Plain:
 		scheme = "https"
 	case p.Plain && !p.TLS:

@@ -2,10 +2,12 @@ package plan_test
 
 import (
 	"math/rand"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -14,6 +16,7 @@ import (
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/intent"
 	"github.com/no502/no502/reconcile/plan"
+	"github.com/no502/no502/reconcile/resolve"
 )
 
 var equateAddrs = cmpopts.EquateComparable(api.Target{}, api.Subnet{}, api.Action{}.Address)
@@ -23,55 +26,100 @@ var equateAddrs = cmpopts.EquateComparable(api.Target{}, api.Subnet{}, api.Actio
 func TestConvergence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := randomWorld(t)
-		before := map[int]string{}
+		before := map[api.Key]string{}
 		for _, h := range w.hosts {
-			before[h.ID] = w.served(h)
+			before[h.Key()] = w.served(h)
 		}
 		original := slices.Clone(w.hosts)
-		patches := map[int]int{}
-		for round := 0; ; round++ {
-			p := plan.Build(w.snapshot(), w.policy)
-			w.checkPlan(t, p)
-			if p.Wants.Empty() && len(p.Actions) == 0 {
-				break
+		w.settle(t)
+		for _, h := range original {
+			if is := w.host(h.Key()); is != nil && h.Key().Kind == api.KindHost {
+				w.checkServed(t, h, is, before[h.Key()])
 			}
-			if round == 20 {
-				t.Fatalf("after 20 rounds there is still something to do: %v %v", p.Actions, p.Wants)
-			}
-			w.observe(p.Wants)
-			for _, a := range p.Actions {
-				if a.Op == api.OpPatch {
-					patches[a.Host]++
-				}
-				if err := w.apply(a); err != nil {
-					t.Fatalf("%s: %v", a, err)
-				}
-			}
-		}
-		for id, n := range patches {
-			if n > 1 {
-				t.Errorf("%d patches of host %d", n, id)
-			}
-		}
-		for i, h := range original {
-			w.checkServed(t, h, w.hosts[i], before[h.ID])
 		}
 	})
 }
 
+// TestEvents lets things happen to random worlds.
+func TestEvents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := randomWorld(t)
+		for range 4 {
+			w.settle(t)
+			w.randomEvent(t)
+		}
+		w.settle(t)
+		w.now = w.now.Add(time.Hour)
+		w.settle(t)
+	})
+}
+
+// settle plans and applies until nothing is left to do.
+func (w *world) settle(t *rapid.T) {
+	patches := map[api.Key]int{}
+	for round := 0; ; round++ {
+		p := plan.Build(w.snapshot(), w.policy)
+		w.checkPlan(t, p)
+		w.remember(p)
+		if p.Wants.Empty() && len(p.Actions) == 0 {
+			break
+		}
+		if round == 20 {
+			t.Fatalf("after 20 rounds there is still something to do: %v %v", p.Actions, p.Wants)
+		}
+		w.observe(p.Wants)
+		for _, a := range p.Actions {
+			switch a.Op {
+			case api.OpPatch, api.OpEnable, api.OpDisable:
+				patches[a.Host]++
+			case api.OpCertificate:
+				patches[a.Host] = 0
+			}
+			if err := w.apply(a); err != nil {
+				t.Fatalf("%s: %v", a, err)
+			}
+		}
+	}
+	for key, n := range patches {
+		if n > 2 {
+			t.Errorf("%d writes to %s", n, key)
+		}
+	}
+	owners := map[api.Owner]api.Key{}
+	for _, h := range w.hosts {
+		o := h.Owner()
+		if o.Service == "" || h.Ownership.Instance != "test" {
+			continue
+		}
+		if other, twice := owners[o]; twice {
+			t.Errorf("%v has %s and %s", o, other, h.Key())
+		}
+		owners[o] = h.Key()
+	}
+}
+
+func (w *world) host(key api.Key) *api.Host {
+	for _, h := range w.hosts {
+		if h.Key() == key {
+			return h
+		}
+	}
+	return nil
+}
+
 // checkServed: a host that worked works on, and leads to the same backend,
 // unless a label or an earlier repair says that another one is meant.
-func (w *world) checkServed(t *rapid.T, was, is *api.ProxyHost, before string) {
+func (w *world) checkServed(t *rapid.T, was, is *api.Host, before string) {
 	after := w.served(is)
-	if before == "" || strings.Contains(before, "+") || before == after || was.Ownership != nil && was.Ownership.Wrote == was.Forward {
+	if before == "" || strings.Contains(before, "+") || before == after || was.Ownership != nil && was.Ownership.Wrote.Endpoint() == was.Forward {
 		return
 	}
 	for _, c := range w.containers {
-		in := intent.Of(c.Labels, w.policy.Prefix)
-		if slices.ContainsFunc(was.Domains, func(d string) bool { return slices.Contains(in.Domains, d) }) {
+		in := intent.Of(c, w.policy)
+		if slices.ContainsFunc(was.Domains, func(d string) bool { return slices.Contains(resolve.Claimed(in), d) }) {
 			return
 		}
-		if string(c.Identity()) == before && (in.Port != 0 || in.Scheme != "") {
+		if said, _ := in.Route(""); string(c.Identity()) == before && (said.Port != 0 || said.Scheme != "") {
 			return
 		}
 	}
@@ -111,31 +159,114 @@ func (w *world) checkPlan(t *rapid.T, p api.Plan) {
 				continue
 			}
 			t.Errorf("%s: aliases %q", a, a.Aliases)
-		case api.OpPatch, api.OpResave:
+		case api.OpCreate:
+			w.checkFields(t, a, &api.Host{Kind: a.Host.Kind})
+			for _, h := range w.hosts {
+				if slices.ContainsFunc(h.Serves(), func(name string) bool { return slices.Contains(made(a).Serves(), name) }) && !slices.Contains(w.hidden, h.Key().Kind) {
+					t.Errorf("%s: %s serves that already", a, h.Key())
+				}
+			}
+		case api.OpPatch, api.OpEnable, api.OpResave:
 			v := verdicts[a.Key()]
 			if !v.OptedIn || !w.mayWrite(a.Host, v) {
 				t.Errorf("%s: not opted in", a)
 			}
-			if a.Op == api.OpPatch && (a.From == a.To || !hostName.MatchString(a.To.Host) || a.To.Port == 0) {
-				t.Errorf("%s", a)
+			if a.Op == api.OpResave {
+				if a.From.Endpoint() != a.To.Endpoint() {
+					t.Errorf("%s", a)
+				}
+				continue
 			}
-			if a.Op == api.OpResave && a.From != a.To {
-				t.Errorf("%s", a)
+			w.checkFields(t, a, w.host(a.Host))
+		case api.OpDelete, api.OpDisable, api.OpCertificate:
+			if o := w.host(a.Host).Ownership; o == nil || o.Instance != "test" || a.Op == api.OpDelete && o.Origin != api.OriginDeclared {
+				t.Errorf("%s: not ours", a)
 			}
 		}
 	}
 }
 
-func (w *world) mayWrite(host int, v api.Verdict) bool {
-	i := slices.IndexFunc(w.hosts, func(h *api.ProxyHost) bool { return h.ID == host })
+// made is the host that an action makes.
+func made(a api.Action) *api.Host {
+	h := &api.Host{Kind: a.Host.Kind}
+	setRow(h, a.To)
+	return h
+}
+
+var (
+	variable = regexp.MustCompile(`^\$no502_[a-z0-9_]+$`)
+	snippet  = regexp.MustCompile(`^(rewrite \^[A-Za-z0-9._~/\\-]+\(\?:/\(\.\*\)\)\?\$ /\$1 break;\n)?set \$no502_[a-z0-9_]+ "[A-Za-z0-9_.-]+";$`)
+)
+
+// checkFields: what is written is what labels say, or no502 wrote before; and
+// nothing that would be more than a name in nginx's configuration.
+func (w *world) checkFields(t *rapid.T, a api.Action, h *api.Host) {
+	row := h.Fields()
+	for name, value := range a.To {
+		if !w.mayClaim(name, h) {
+			t.Errorf("%s: nobody claims %s", a, name)
+		}
+		ok := true
+		switch name {
+		case api.FieldHost:
+			ok = hostName.MatchString(value.(string)) && a.To.Int(api.FieldPort) != 0
+		case api.FieldStreamHost:
+			addr, err := netip.ParseAddr(value.(string))
+			ok = err == nil && addr.Is4()
+		case api.FieldLocations:
+			for _, l := range value.([]api.Location) {
+				ok = ok && (slices.Contains(row.Locations(), l) || h.Ownership != nil && slices.Contains(h.Ownership.Was.Locations(), l) ||
+					variable.MatchString(l.Host) && snippet.MatchString(l.Advanced) && strings.HasPrefix(l.Path, "/"))
+			}
+		}
+		if !ok {
+			t.Errorf("%s: %s is %#v", a, name, value)
+		}
+	}
+}
+
+// mayClaim: some labels claim this field of such a host, or it is released.
+func (w *world) mayClaim(name string, h *api.Host) bool {
+	switch name {
+	case api.FieldDomains, api.FieldScheme, api.FieldHost, api.FieldPort, api.FieldRedirectTo, api.FieldRedirectCode, api.FieldKeepPath,
+		api.FieldIncoming, api.FieldTCP, api.FieldUDP, api.FieldStreamHost, api.FieldStreamPort:
+		return true
+	case api.FieldForceSSL, api.FieldHTTP2, api.FieldHSTS, api.FieldHSTSSubs:
+		if h.Fields().Bool(name) {
+			return true // NPM drops it without a certificate
+		}
+	}
+	if o := h.Ownership; o != nil {
+		if _, wrote := o.Wrote[name]; wrote {
+			return true
+		}
+	}
+	return slices.ContainsFunc(w.containers, func(c *api.Container) bool {
+		return slices.ContainsFunc(intent.Of(c, w.policy).Routes, func(r intent.Route) bool {
+			_, claims := r.Claims[name]
+			_, begins := r.Initial[name]
+			return claims || begins && h.ID == 0 || name == api.FieldCertificate && (r.Certificate != "" || h.ID == 0) ||
+				name == api.FieldAccessList && r.AccessList != "" || name == api.FieldLocations && len(r.Locations) > 0
+		})
+	})
+}
+
+func (w *world) mayWrite(host api.Key, v api.Verdict) bool {
+	i := slices.IndexFunc(w.hosts, func(h *api.Host) bool { return h.Key() == host })
 	h := w.hosts[i]
-	if !h.Enabled || h.Mark() == api.MarkOff || h.Mark() == api.MarkObserve {
+	if h.Mark() == api.MarkOff || h.Mark() == api.MarkObserve {
 		return false
 	}
-	ok := h.Mark() == api.MarkOn
+	ok := h.Mark() == api.MarkOn && h.Enabled
 	for _, c := range w.containers {
+		if in := intent.Of(c, w.policy); !in.Denied && slices.ContainsFunc(h.Serves(), func(name string) bool { return slices.Contains(resolve.Claimed(in), name) }) {
+			ok = true
+		}
+		if c.Identity() == h.Owner().Service && h.Ownership.Instance == "test" {
+			ok = true
+		}
 		if c.Identity() == v.Backend && !c.OneOff() {
-			in := intent.Of(c.Labels, w.policy.Prefix)
+			in := intent.Of(c, w.policy)
 			if in.Denied {
 				return false
 			}
@@ -152,16 +283,15 @@ func (w *world) mayAttach(c *api.Container, p api.Plan) bool {
 		return true
 	}
 	for _, user := range w.containers {
-		in := intent.Of(user.Labels, w.policy.Prefix)
-		if w.net(user) != c || in.Denied || intent.Of(c.Labels, w.policy.Prefix).Denied {
+		in := intent.Of(user, w.policy)
+		if w.net(user) != c || in.Denied || intent.Of(c, w.policy).Denied {
 			continue
 		}
 		if in.Enabled || w.policy.Scope == api.ScopeAll {
 			return true
 		}
 		if slices.ContainsFunc(p.Verdicts, func(v api.Verdict) bool {
-			id, ok := v.Key.HostID()
-			return ok && v.Backend == user.Identity() && w.mayWrite(id, v)
+			return v.Key.IsHost() && v.Backend == user.Identity() && w.mayWrite(v.Key, v)
 		}) {
 			return true
 		}
@@ -207,7 +337,7 @@ func TestKeyByKey(t *testing.T) {
 					t.Fatal(v.Key, diff)
 				}
 				for _, a := range one.Actions {
-					if !slices.ContainsFunc(p.Actions, func(b api.Action) bool { return b.Key() == a.Key() && b.Op == a.Op && b.To == a.To }) {
+					if !slices.ContainsFunc(p.Actions, func(b api.Action) bool { return b.Key() == a.Key() && b.Op == a.Op && b.String() == a.String() }) {
 						t.Fatalf("%s alone plans %s", v.Key, a)
 					}
 				}
@@ -218,8 +348,8 @@ func TestKeyByKey(t *testing.T) {
 				}
 			}
 			for _, a := range p.Actions {
-				if !slices.ContainsFunc(plan.For(s, w.policy, a.Key()).Actions, func(b api.Action) bool { return b.Key() == a.Key() && b.Op == a.Op }) && a.Op != api.OpAttach {
-					// (A container may be attached for a host's sake.)
+				if !slices.ContainsFunc(plan.For(s, w.policy, a.Key()).Actions, func(b api.Action) bool { return b.Key() == a.Key() && b.Op == a.Op }) && a.Op != api.OpAttach && a.Op != api.OpCreate {
+					// (A container may be attached for a host's sake, and a host made for a container's.)
 					t.Fatalf("%s alone does not plan %s", a.Key(), a)
 				}
 			}
@@ -234,12 +364,11 @@ func TestRelated(t *testing.T) {
 		w := randomWorld(t)
 		s := w.snapshot()
 		for _, v := range plan.Build(s, w.policy).Verdicts {
-			id, isHost := v.Key.HostID()
-			if !isHost || v.Backend == "" || v.Backend.OnMachine() {
+			if !v.Key.IsHost() || v.Backend == "" || v.Backend.OnMachine() {
 				continue
 			}
 			if !slices.ContainsFunc(s.Engine.Replicas(v.Backend), func(c *api.Container) bool {
-				return slices.Contains(plan.Related(s, c), id)
+				return slices.Contains(plan.Related(s, c), v.Key)
 			}) {
 				t.Errorf("%s means %s by %s (%s), and is not related to it", v.Name, v.Backend, v.Forward, v.Resolved.Message)
 			}

@@ -44,6 +44,14 @@ func play(t *testing.T, file string) {
 	}
 	done, last := w.converge(t)
 	got := map[string]string{"does": describe(done), "says": findings(last)}
+	for line := range strings.Lines(sections["then"]) {
+		if err := w.happen(fields(strings.TrimSpace(line))); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		done, last = w.converge(t)
+		got["does"] += "\n" + line + describe(done)
+		got["says"] = findings(last)
+	}
 	if *update {
 		for i, f := range archive.Files {
 			if text, ok := got[f.Name]; ok {

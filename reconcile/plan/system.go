@@ -135,7 +135,7 @@ func (b *builder) forwardedTo(prefix netip.Prefix) bool {
 	if b.s.NPM == nil {
 		return false
 	}
-	return slices.ContainsFunc(b.s.NPM.Hosts(), func(h *api.ProxyHost) bool {
+	return slices.ContainsFunc(b.s.NPM.Hosts(), func(h *api.Host) bool {
 		addr, ok := api.HostAddr(h.Forward.Host)
 		return ok && prefix.Contains(addr)
 	})

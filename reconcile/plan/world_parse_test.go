@@ -10,18 +10,19 @@ import (
 	"time"
 
 	"github.com/no502/no502/api"
-	"github.com/no502/no502/reconcile/intent"
 )
 
 // parse reads a world from a scenario's sections.
 func (w *world) parse(sections map[string]string) error {
-	w.policy = api.Policy{Instance: "test", Prefix: "no502", Scope: api.ScopeLabelled, Mode: api.ModeRepair}
+	w.policy = api.Policy{Instance: "test", Prefix: "no502", Scope: api.ScopeLabelled, Mode: api.ModeRepair, TakeOver: true, MaxDeletes: 5}
+	w.version, w.now = "2.15.1", longAgo.Add(24*time.Hour)
+	w.certificates, w.accessLists = []api.Certificate{}, []api.AccessList{}
 	w.listens, w.cached, w.machine, w.former = map[string][]listener{}, map[int]netip.Addr{}, map[netip.Addr]bool{}, map[string]string{}
 	for _, s := range []struct {
 		name string
 		line func(words []string) error
 	}{
-		{"policy", w.parsePolicy}, {"networks", w.parseNetwork}, {"containers", w.parseContainer},
+		{"policy", w.parsePolicy}, {"npm", w.parseNPM}, {"networks", w.parseNetwork}, {"containers", w.parseContainer},
 		{"machine", w.parseMachine}, {"hosts", w.parseHost}, {"memory", w.parseMemory},
 	} {
 		lines := bufio.NewScanner(strings.NewReader(sections[s.name]))
@@ -52,6 +53,36 @@ func (w *world) parsePolicy(words []string) error {
 			w.policy.Instance = value
 		case "npm":
 			w.policy.NPM = value
+		case "take-over":
+			w.policy.TakeOver = value != "never"
+		case "prefix":
+			w.policy.Prefix = value
+		case "dialect":
+			w.policy.Dialects = list(w.policy.Dialects, value)
+		case "snippets":
+			w.policy.Snippets = value != "false"
+		case "max-deletes":
+			w.policy.MaxDeletes, _ = strconv.Atoi(value)
+		case "dns":
+			w.policy.DNSProviders = append(w.policy.DNSProviders, value)
+		case "allowed":
+			if value == "" {
+				w.policy.AllowedDomains = nil
+				continue
+			}
+			project, pattern, ok := strings.Cut(value, ":")
+			if !ok {
+				project, pattern = "", value
+			}
+			w.policy.AllowedDomains = append(w.policy.AllowedDomains, api.DomainPattern{Project: project, Pattern: pattern})
+		case "default":
+			name, value, _ := strings.Cut(value, ":")
+			if w.policy.Defaults == nil {
+				w.policy.Defaults = map[string]string{}
+			}
+			if w.policy.Defaults[name] = value; value == "" {
+				delete(w.policy.Defaults, name)
+			}
 		case "machine":
 			w.policy.MachineAddrs = append(w.policy.MachineAddrs, netip.MustParseAddr(value))
 		default:
@@ -59,6 +90,14 @@ func (w *world) parsePolicy(words []string) error {
 		}
 	}
 	return nil
+}
+
+// list adds a word to a setting; no word empties it.
+func list(have []string, word string) []string {
+	if word == "" {
+		return nil
+	}
+	return append(slices.Clone(have), word)
 }
 
 // parseNetwork: NAME SUBNET [range=CIDR] [internal] [driver=X] [id=X] [LABEL=VALUE…]
@@ -120,15 +159,22 @@ func (w *world) parseMemory(words []string) error {
 	return fmt.Errorf("there is no host %s", words[4])
 }
 
-// parseHost: DOMAIN[,DOMAIN] -> URL [mark=on] [advanced=TEXT] [disabled] [backend=ID [wrote=URL]] [nginx_err=TEXT]
+// parseHost: DOMAIN[,DOMAIN] [-> URL], and words as testdata/README.md lists them.
 func (w *world) parseHost(words []string) error {
 	online := true
-	h := &api.ProxyHost{ID: len(w.hosts) + 1, Domains: strings.Split(words[0], ","), Enabled: true, Online: &online}
-	var err error
-	if h.Forward, err = parseEndpoint(words[2]); err != nil {
-		return err
+	h := &api.Host{ID: len(w.hosts) + 1, Enabled: true, Online: &online}
+	row, rest := api.Fields{}, words[1:]
+	if domains := strings.Split(words[0], ","); words[0] != "-" {
+		row[api.FieldDomains] = domains
 	}
-	for _, word := range words[3:] {
+	if len(rest) > 1 && rest[0] == "->" {
+		to, err := parseEndpoint(rest[1])
+		if err != nil {
+			return err
+		}
+		row, rest = row.With(to.Fields()), rest[2:]
+	}
+	for _, word := range rest {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
 		case "mark":
@@ -137,21 +183,109 @@ func (w *world) parseHost(words []string) error {
 			h.Advanced += value + "\n"
 		case "disabled":
 			h.Enabled = false
+		case "kind":
+			h.Kind = api.Kind(value)
+		case "managed_by", "sync_instance_id":
+			h.Meta = fmt.Appendf(nil, "{%q:%q}", key, value)
+		case "owner":
+			service, route, _ := strings.Cut(value, "#")
+			h.Ownership = &api.Ownership{Instance: "test", Origin: api.OriginDeclared, Service: api.Identity(service), Route: route, Readers: []string{"no502"}, Wrote: row}
+		case "instance":
+			h.Ownership.Instance = value
+		case "readers":
+			h.Ownership.Readers = strings.Split(value, ",")
+		case "on_remove":
+			h.Ownership.OnRemove = value
+		case "off":
+			h.Ownership.Disabled, h.Enabled = value, false
 		case "backend":
-			h.Ownership = &api.Ownership{Instance: "test", Backend: api.Identity(value), Wrote: h.Forward}
+			h.Ownership = &api.Ownership{Instance: "test", Backend: api.Identity(value), Wrote: row}
 		case "wrote":
-			if h.Ownership.Wrote, err = parseEndpoint(value); err != nil {
+			e, err := parseEndpoint(value)
+			if err != nil {
 				return err
 			}
+			h.Ownership.Wrote = e.Fields()
 		case "nginx_err":
 			online = false
 			h.NginxErr = strings.ReplaceAll(value, "'", "\"")
 		default:
+			f, err := parseField(key, value)
+			if err != nil {
+				return err
+			}
+			row = row.With(f)
+		}
+	}
+	if h.Advanced != "" {
+		row = row.With(api.Fields{api.FieldAdvanced: h.Advanced})
+	}
+	setRow(h, row)
+	w.hosts = append(w.hosts, h)
+	return nil
+}
+
+// parseNPM: what else NPM holds.
+func (w *world) parseNPM(words []string) error {
+	for _, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		parts := strings.Split(value, "|")
+		switch key {
+		case "version":
+			w.version = value
+		case "hidden":
+			w.hidden = append(w.hidden, api.Kind(value))
+			if value == "certificates" {
+				w.certificates = nil
+			}
+			if value == "access-lists" {
+				w.accessLists = nil
+			}
+		case "shown":
+			w.hidden = slices.DeleteFunc(w.hidden, func(k api.Kind) bool { return k == api.Kind(value) })
+		case "access-list":
+			w.accessLists = append(w.accessLists, api.AccessList{ID: w.another("access list"), Name: value})
+		case "no-access-list":
+			w.removeList(value)
+		case "access-list-name": // NAME|NEW
+			for i, l := range w.accessLists {
+				if l.Name == parts[0] {
+					w.accessLists = slices.Clone(w.accessLists)
+					w.accessLists[i].Name = parts[1]
+				}
+			}
+		case "no-certificate":
+			w.certificates = slices.DeleteFunc(slices.Clone(w.certificates), func(c api.Certificate) bool { return c.Name == value })
+		case "certificate": // NAME|DOMAIN,DOMAIN|DAYS[|letsencrypt]
+			days, err := strconv.Atoi(parts[2])
+			if err != nil {
+				return err
+			}
+			c := api.Certificate{ID: w.another("certificate"), Name: parts[0], Provider: "other", Domains: strings.Split(parts[1], ",")}
+			c.Expires = w.now.Add(time.Duration(days) * 24 * time.Hour)
+			if len(parts) > 3 {
+				c.Provider = parts[3]
+			}
+			w.certificates = append(w.certificates, c)
+		default:
 			return fmt.Errorf("unknown word %q", word)
 		}
 	}
-	w.hosts = append(w.hosts, h)
 	return nil
+}
+
+// removeList does what NPM does: the hosts that it protected are open.
+func (w *world) removeList(name string) {
+	for _, l := range w.accessLists {
+		for i, h := range w.hosts {
+			if row := h.Fields(); l.Name == name && row.Int(api.FieldAccessList) == l.ID {
+				open := *h
+				setRow(&open, row.With(api.Fields{api.FieldAccessList: 0}))
+				w.hosts[i] = &open
+			}
+		}
+	}
+	w.accessLists = slices.DeleteFunc(slices.Clone(w.accessLists), func(l api.AccessList) bool { return l.Name == name })
 }
 
 // fields splits a line at blanks that are not within quotation marks.
@@ -174,173 +308,4 @@ func parseEndpoint(url string) (api.Endpoint, error) {
 	i := strings.LastIndexByte(rest, ':')
 	port, err := strconv.ParseUint(rest[i+1:], 10, 16)
 	return api.Endpoint{Scheme: scheme, Host: rest[:i], Port: uint16(port)}, err
-}
-
-// parseContainer: NAME, and words as testdata/README.md lists them.
-func (w *world) parseContainer(words []string) error {
-	n := len(w.containers) + 1
-	c := &api.Container{
-		ID: fmt.Sprintf("%012x%052x", 0xc0ffee000000+n, n), Name: words[0], Image: "app:1",
-		Labels: map[string]string{}, Inspected: true,
-		State: api.State{Status: api.Running, StartedAt: time.Unix(int64(n), 0), Pid: 100 + n},
-	}
-	c.Hostname = c.ShortID()
-	var nets []string
-	for _, word := range words[1:] {
-		key, value, _ := strings.Cut(word, "=")
-		if key == "net" {
-			nets = append(nets, value)
-			continue
-		}
-		if err := w.containerWord(c, key, value); err != nil {
-			return err
-		}
-	}
-	for _, net := range nets {
-		if err := w.parseNet(c, net); err != nil {
-			return err
-		}
-	}
-	w.claim(c)
-	w.containers = append(w.containers, c)
-	return nil
-}
-
-// claim reads what the Engine is told of a container's labels.
-func (w *world) claim(c *api.Container) {
-	in := intent.Of(c.Labels, w.policy.Prefix)
-	c.Claims, c.Role = in.Domains, in.Role
-}
-
-func (w *world) containerWord(c *api.Container, key, value string) error {
-	switch key {
-	case "image":
-		c.Image = value
-	case "self":
-		w.self = c.ID
-	case "hostname":
-		c.Hostname = value
-	case "oom":
-		c.State.OOMKilled = true
-	case "service":
-		value, number, _ := strings.Cut(value, "#")
-		c.Labels[api.ComposeProject], c.Labels[api.ComposeService], _ = strings.Cut(value, "/")
-		c.Labels[api.ComposeNumber] = max(number, "1")
-	case "fresh":
-		c.State.StartedAt = longAgo.Add(c.State.StartedAt.Sub(time.Unix(0, 0)))
-	case "started":
-		after, err := strconv.Atoi(value)
-		c.State.StartedAt = time.Unix(int64(after), 0)
-		return err
-	case "output":
-		c.State.HealthOutput = value
-	case "oneoff":
-		c.Labels[api.ComposeOneOff] = "True"
-	case "mode":
-		if name, ok := strings.CutPrefix(value, "container:"); ok {
-			value = "container:feedface0000" // gone, unless it is here
-			if owner := w.container(name); owner != nil {
-				value = "container:" + owner.ID
-			}
-		}
-		c.NetworkMode = value
-	case "expose":
-		p, err := parsePort(value)
-		c.Exposed = append(c.Exposed, p)
-		return err
-	case "publish":
-		return parsePublished(c, value)
-	case "listens":
-		l, err := parseListener(value)
-		w.listens[c.Name] = append(w.listens[c.Name], l)
-		return err
-	case "state":
-		status, code, _ := strings.Cut(strings.TrimSuffix(value, ")"), "(")
-		c.State.Status = api.Status(status)
-		c.State.ExitCode, _ = strconv.Atoi(code)
-	case "health":
-		c.State.Health = api.Health(value)
-	default:
-		c.Labels[key] = value
-	}
-	return nil
-}
-
-func (w *world) parseNet(c *api.Container, value string) error {
-	name, aliases, _ := strings.Cut(value, "/")
-	name, addr, hasAddr := strings.Cut(name, "=")
-	addr, pinned := strings.CutSuffix(addr, "!")
-	n := w.network(name)
-	if n == nil {
-		return fmt.Errorf("the scenario has no network %s", name)
-	}
-	if c.NetworkMode == "" {
-		c.NetworkMode = name
-	}
-	a := w.attachment(n, c, strings.FieldsFunc(aliases, func(r rune) bool { return r == ',' }), netip.Addr{})
-	if hasAddr {
-		ip, err := netip.ParseAddr(addr)
-		switch {
-		case err != nil:
-			return err
-		case ip.Is6():
-			a.IPv6 = ip
-		case a.IPv4.IsValid():
-			a.IPv4 = ip
-		}
-		if pinned {
-			a.Pinned = ip
-		}
-	}
-	if s := c.Labels[api.ComposeService]; s != "" && !c.OneOff() {
-		a.Aliases = append(a.Aliases, s)
-	}
-	c.Attachments = append(c.Attachments, a)
-	return nil
-}
-
-// parsePublished: [IP:]PORT:PORT[/udp]
-func parsePublished(c *api.Container, value string) error {
-	p := api.Published{HostIP: netip.IPv4Unspecified()}
-	if rest, ok := strings.CutPrefix(value, "[::]:"); ok {
-		p.HostIP, value = netip.IPv6Unspecified(), rest
-	}
-	parts := strings.Split(value, ":")
-	if len(parts) == 3 {
-		p.HostIP, parts = netip.MustParseAddr(parts[0]), parts[1:]
-	}
-	outer, err := strconv.ParseUint(parts[0], 10, 16)
-	if err != nil {
-		return err
-	}
-	p.HostPort = uint16(outer)
-	if p.Port, err = parsePort(parts[1]); err != nil {
-		return err
-	}
-	c.Published = append(c.Published, p)
-	if !slices.Contains(c.Exposed, p.Port) {
-		c.Exposed = append(c.Exposed, p.Port)
-	}
-	return nil
-}
-
-// parsePort: PORT[/udp]
-func parsePort(value string) (api.Port, error) {
-	number, protocol, ok := strings.Cut(value, "/")
-	if !ok {
-		protocol = "tcp"
-	}
-	n, err := strconv.ParseUint(number, 10, 16)
-	return api.Port{Number: uint16(n), Protocol: protocol}, err
-}
-
-func parseListener(value string) (listener, error) {
-	number, what, _ := strings.Cut(value, "/")
-	port, err := strconv.ParseUint(number, 10, 16)
-	l := listener{port: uint16(port), plain: what == "http" || what == "both", tls: what == "tls" || what == "both"}
-	l.loopback, l.silent = what == "loopback", what == "silent"
-	if !slices.Contains([]string{"http", "tls", "both", "tcp", "loopback", "silent"}, what) {
-		err = fmt.Errorf("unknown listener %q", value)
-	}
-	return l, err
 }

@@ -22,15 +22,25 @@ type world struct {
 	self       string
 	containers []*api.Container
 	networks   []*api.Network
-	hosts      []*api.ProxyHost
+	hosts      []*api.Host
 	listens    map[string][]listener // by container name; "machine" for processes outside Docker
 	machine    map[netip.Addr]bool
 	cached     map[int]netip.Addr
 	former     map[string]string // what was once called or addressed so: container name
 
+	certificates []api.Certificate
+	accessLists  []api.AccessList
+	made         map[string]int // containers, certificates and access lists so far
+	hidden       []api.Kind
+	version      string
+	now          time.Time
+	since        time.Time // when the Engine was listed
+	idle         map[api.Key]api.IdleSince
+	landslide    bool
+
 	probes map[api.Target]api.Probe
-	next   int         // the next address to be handed out
-	writes map[int]int // by proxy host
+	next   int // the next address to be handed out
+	writes map[api.Key]int
 }
 
 type listener struct {
@@ -62,10 +72,34 @@ func (w *world) snapshot() *api.Snapshot {
 	if w.probes == nil {
 		w.probes = map[api.Target]api.Probe{}
 	}
-	return &api.Snapshot{
-		Engine: e, NPM: api.NewNPM(w.hosts), Self: w.self,
-		Probes: w.probes, Machine: w.machine, Cached: w.cached, FreshSince: longAgo,
+	e.Since = w.since
+	n := api.NewNPM(slices.DeleteFunc(slices.Clone(w.hosts), func(h *api.Host) bool { return slices.Contains(w.hidden, h.Key().Kind) }))
+	n.Certificates, n.AccessLists, n.Version = w.certificates, w.accessLists, w.version
+	for _, kind := range w.hidden {
+		n.Hide(kind, true)
 	}
+	return &api.Snapshot{
+		Engine: e, NPM: n, Self: w.self,
+		Probes: w.probes, Machine: w.machine, Cached: w.cached, FreshSince: longAgo,
+		Now: w.now, Idle: w.idle, Landslide: w.landslide,
+	}
+}
+
+// row is the key of the host that an action has changed, or made.
+func (w *world) row(a api.Action) api.Key {
+	if a.Op != api.OpCreate {
+		return a.Host
+	}
+	return w.hosts[len(w.hosts)-1].Key()
+}
+
+// another number, which never comes again.
+func (w *world) another(what string) int {
+	if w.made == nil {
+		w.made = map[string]int{}
+	}
+	w.made[what]++
+	return w.made[what]
 }
 
 func (w *world) container(name string) *api.Container {
@@ -145,27 +179,8 @@ func (w *world) apply(a api.Action) error {
 		})
 	case api.OpAttach:
 		return w.attach(a)
-	case api.OpPatch, api.OpResave:
-		i := slices.IndexFunc(w.hosts, func(h *api.ProxyHost) bool { return h.ID == a.Host })
-		h := *w.hosts[i]
-		switch {
-		case a.From != h.Forward:
-			return fmt.Errorf("it is %s, not %s", h.Forward, a.From)
-		case a.Op == api.OpPatch && a.From == a.To, a.Op == api.OpResave && a.From != a.To:
-			return fmt.Errorf("%s to %s", a.From, a.To)
-		case a.Op == api.OpPatch && (!api.IsForwardHost(a.To.Host) || a.To.Port == 0):
-			return fmt.Errorf("%s is no endpoint", a.To)
-		}
-		h.Forward = a.To
-		h.Ownership = &api.Ownership{Instance: w.policy.Instance, Backend: a.Backend, Origin: api.OriginRepaired, Wrote: a.To}
-		online := true
-		h.Online, h.NginxErr = &online, ""
-		w.hosts[i] = &h
-		delete(w.cached, a.Host)
-		if w.writes == nil {
-			w.writes = map[int]int{}
-		}
-		w.writes[a.Host]++
+	default:
+		return w.applyNPM(a)
 	}
 	return nil
 }
@@ -231,14 +246,21 @@ func (w *world) converge(t testing.TB) (done []api.Action, last api.Plan) {
 		}
 		return last.Actions, last
 	}
+	written := map[api.Key]int{}
 	for range 20 {
 		last = plan.Build(w.snapshot(), w.policy)
 		if !last.Wants.Empty() {
 			w.observe(last.Wants)
 		}
+		w.remember(last)
 		for _, a := range last.Actions {
 			if err := w.apply(a); err != nil {
 				t.Fatalf("%s: %v", a, err)
+			}
+			if written[w.row(a)]++; a.Op == api.OpCertificate {
+				written[a.Host] = 0 // a certificate is a cause of its own
+			} else if a.Host.Kind != "" && a.Op != api.OpResave && written[w.row(a)] > 1 {
+				t.Errorf("%s: the second write for one cause", a)
 			}
 		}
 		done = append(done, last.Actions...)

@@ -176,7 +176,7 @@ func Name(s *api.Snapshot, t Topology, m Resolution, at []*api.Container) string
 }
 
 func commonAlias(s *api.Snapshot, t Topology, at []*api.Container) string {
-	service := at[0].Labels[api.ComposeService]
+	service := at[0].Service()
 	for _, alias := range []string{at[0].SharedAlias(), service} {
 		if !api.IsForwardHost(alias) || sharer(s, t, at, alias) != nil {
 			continue

@@ -45,18 +45,30 @@ type Resolution struct {
 	Candidates []string
 	// Asks whether an address is this machine's.
 	Asks netip.Addr
+	// Claim is what labels declare about the host; nil: nothing.
+	Claim *Claim
+	// Said are the labels of the route that is about the host, declared or not.
+	Said intent.Route
+	// NoUpstream is the name of a service to which the labels lead, and which
+	// is not there, or not opted in.
+	NoUpstream string
 }
 
 // Known reports whether exactly one backend is meant.
 func (m Resolution) Known() bool { return len(m.Containers) > 0 }
 
 // Resolve finds the backend that a proxy host means.
-func Resolve(s *api.Snapshot, p api.Policy, t Topology, h *api.ProxyHost) Resolution {
+func Resolve(s *api.Snapshot, p api.Policy, t Topology, h *api.Host) Resolution {
+	return For(s, p, t, h, DeclaredBy(s, p, h))
+}
+
+// For is Resolve where it is known what labels declare about the host.
+func For(s *api.Snapshot, p api.Policy, t Topology, h *api.Host, claim *Claim) Resolution {
 	r := resolver{s: s, p: p, t: t, host: api.BareHost(h.Forward.Host), port: h.Forward.Port}
 	r.addr, _ = api.HostAddr(r.host)
 	o := h.Ownership
-	r.m.Machine = r.isMachine() || o != nil && o.Backend.OnMachine() && o.Wrote == h.Forward
-	if r.take(ByLabel, r.byLabel(h)) {
+	r.m.Machine = r.isMachine() || o != nil && o.Backend.OnMachine() && o.Wrote.Endpoint() == h.Forward
+	if r.take(ByLabel, r.byLabel(h, claim)) || r.m.NoUpstream != "" {
 		return r.m
 	}
 	if r.npmItself() {
@@ -65,6 +77,7 @@ func Resolve(s *api.Snapshot, p api.Policy, t Topology, h *api.ProxyHost) Resolu
 	}
 	_ = r.take(ByRepair, r.byRepair(h)) || r.take(ByName, r.byName()) || r.take(ByAddress, r.byAddress()) ||
 		r.take(ByMachine, r.byMachine()) || r.take(ByMemory, r.byMemory(h)) || r.ask()
+	r.said()
 	return r.m
 }
 
@@ -141,17 +154,42 @@ func (r *resolver) npmItself() bool {
 	return false
 }
 
-func (r *resolver) byLabel(h *api.ProxyHost) []*api.Container {
-	for _, d := range h.Domains {
-		if found := r.s.Engine.Claiming(d); len(found) > 0 {
-			return found
+// byLabel: what labels declare about the host; else who claims one of its
+// domains, though the claim is about another host.
+func (r *resolver) byLabel(h *api.Host, claim *Claim) []*api.Container {
+	r.m.Claim = claim
+	// What another service's labels declared means that one.
+	for i := 0; claim == nil && i < len(h.Domains) && !ownedBy(h, r.p); i++ {
+		if c, ok := Claimant(r.s, r.p, strings.ToLower(h.Domains[i])); ok && c.Kind == api.KindHost {
+			claim = pointer(c)
 		}
 	}
-	return nil
+	if claim == nil {
+		return nil
+	}
+	r.m.Said = claim.Route
+	found := Upstream(r.s.Engine, r.p, claim.Lead, claim.Route.Upstream)
+	if len(found) == 0 {
+		r.m.Rule, r.m.NoUpstream = ByLabel, claim.Route.Upstream
+	}
+	return found
 }
 
-func (r *resolver) byRepair(h *api.ProxyHost) []*api.Container {
-	if o := h.Ownership; o != nil && o.Wrote == h.Forward && o.Instance == r.p.Instance {
+// ownedBy: labels declared the host to this instance.
+func ownedBy(h *api.Host, p api.Policy) bool {
+	return h.Owner().Service != "" && h.Ownership.Instance == p.Instance
+}
+
+// said: where labels do not name the host, those of the unnamed route are about
+// whatever means the container.
+func (r *resolver) said() {
+	if r.m.Known() {
+		r.m.Said, _ = intent.Of(r.m.Containers[0], r.p).Route("")
+	}
+}
+
+func (r *resolver) byRepair(h *api.Host) []*api.Container {
+	if o := h.Ownership; o != nil && o.Wrote.Endpoint() == h.Forward && o.Instance == r.p.Instance {
 		return r.s.Engine.Replicas(o.Backend)
 	}
 	return nil
@@ -226,86 +264,7 @@ func (r *resolver) byAddress() []*api.Container {
 	return found
 }
 
-// byMachine: only on proof that the address is this machine's. A private
-// address may well be another machine's, whatever is published here.
-func (r *resolver) byMachine() []*api.Container {
-	found := r.s.Engine.Publishing(r.port)
-	if len(found) == 0 {
-		if found = r.hostMode(); len(found) == 0 {
-			return nil
-		}
-		r.m.Doubtful = true
-	}
-	if !r.isMachine() {
-		if _, asked := r.s.Machine[r.addr]; r.addr.IsValid() && !asked {
-			r.asks = r.addr
-		}
-		return nil
-	}
-	if up := running(found); len(up) > 0 {
-		found = up // it holds the port; a stopped one does not
-	}
-	for _, at := range []func(netip.Addr) bool{r.holds, r.mayHold, r.eitherFamily} {
-		if bound := slices.DeleteFunc(slices.Clone(found), func(c *api.Container) bool { return !r.boundTo(c, at) }); len(bound) > 0 {
-			return bound
-		}
-	}
-	return nil
-}
-
-// hostMode: what uses the machine's own network publishes nothing; what its
-// image exposes need not be what listens. Where a label says another port, or
-// two expose the same one, that is no answer.
-func (r *resolver) hostMode() []*api.Container {
-	found := slices.DeleteFunc(running(r.s.Engine.ListeningOnMachine(r.port)), func(c *api.Container) bool {
-		said := intent.Of(c.Labels, r.p.Prefix).Port
-		return said != 0 && said != r.port
-	})
-	if len(group(found)) != 1 {
-		return nil
-	}
-	return found
-}
-
-// boundTo: one port can be published on several of the machine's addresses,
-// by several containers.
-func (r *resolver) boundTo(c *api.Container, at func(netip.Addr) bool) bool {
-	if c.NetworkMode == "host" {
-		return true
-	}
-	return slices.ContainsFunc(c.Ports(), func(p api.Published) bool {
-		return p.HostPort == r.port && p.Port.Protocol == "tcp" && at(p.HostIP)
-	})
-}
-
-// holds: what is published there is reached, on the machine, by the forward
-// host. The Engine gives a port that it chose another number for IPv6.
-func (r *resolver) holds(at netip.Addr) bool {
-	switch {
-	case !at.IsValid():
-		return true
-	case at.IsUnspecified():
-		return r.sameFamily(at)
-	}
-	return at == r.addr || !r.addr.IsValid() && at.IsLoopback()
-}
-
-// sameFamily: a name means IPv4 here.
-func (r *resolver) sameFamily(at netip.Addr) bool {
-	return at.Is6() == (r.addr.IsValid() && r.addr.Is6())
-}
-
-// mayHold: published on loopback only is a common reason why the machine's
-// address leads nowhere, and a loopback address is a common mistake for any of
-// the machine's. Of two addresses given on purpose one is not the other.
-func (r *resolver) mayHold(at netip.Addr) bool { return r.sameFamily(at) && r.eitherFamily(at) }
-
-// eitherFamily is mayHold where nothing is published for the family that is meant.
-func (r *resolver) eitherFamily(at netip.Addr) bool {
-	return at.IsLoopback() || at.IsUnspecified() || !r.addr.IsValid() || r.addr.IsLoopback() || r.s.Engine.IsGateway(r.addr)
-}
-
-func (r *resolver) byMemory(h *api.ProxyHost) []*api.Container {
+func (r *resolver) byMemory(h *api.Host) []*api.Container {
 	if id, ok := r.s.Engine.Former(r.host); ok {
 		if found := r.s.Engine.Replicas(id); len(found) > 0 {
 			r.m.Was = true
@@ -318,7 +277,7 @@ func (r *resolver) byMemory(h *api.ProxyHost) []*api.Container {
 	if o == nil || o.Instance != r.p.Instance {
 		return nil
 	}
-	if r.m.Was = api.BareHost(o.Wrote.Host) == r.host; !r.m.Was && !r.nowhere(h) {
+	if r.m.Was = api.BareHost(o.Wrote.Text(api.FieldHost)) == r.host; !r.m.Was && !r.nowhere(h) {
 		return nil
 	}
 	return r.s.Engine.Replicas(o.Backend)
@@ -327,22 +286,11 @@ func (r *resolver) byMemory(h *api.ProxyHost) []*api.Container {
 // nowhere: a forward host that leads from NPM's container to nothing, now that
 // no container is meant by it. A name with a dot, or an address, may be another
 // machine's; and where the host is marked, localhost is a process on this one.
-func (r *resolver) nowhere(h *api.ProxyHost) bool {
+func (r *resolver) nowhere(h *api.Host) bool {
 	if api.IsMachineName(r.host) || r.addr.IsLoopback() {
 		return h.Mark() != api.MarkOn
 	}
 	return !r.addr.IsValid() && !strings.Contains(r.host, ".")
-}
-
-func (r *resolver) isMachine() bool {
-	if api.IsMachineName(r.host) {
-		return true
-	}
-	if !r.addr.IsValid() {
-		return false
-	}
-	return r.addr.IsLoopback() || r.s.Engine.IsGateway(r.addr) ||
-		slices.Contains(r.p.MachineAddrs, r.addr) || r.s.Machine[r.addr]
 }
 
 func has(c *api.Container, addr netip.Addr) bool {
@@ -387,7 +335,7 @@ next:
 func Enabled(cs []*api.Container, p api.Policy) (enabled, denied bool) {
 	enabled = p.Scope == api.ScopeAll && len(cs) > 0
 	for _, c := range cs {
-		in := intent.Of(c.Labels, p.Prefix)
+		in := intent.Of(c, p)
 		enabled = enabled || in.Enabled
 		denied = denied || in.Denied
 	}

@@ -194,7 +194,7 @@ func (t *Topology) choose(e *api.Engine, name string) {
 
 func ownDefault(n *api.Network, npm *api.Container) bool {
 	return n.Labels[api.ComposeNetwork] == "default" &&
-		n.Labels[api.ComposeProject] == npm.Labels[api.ComposeProject]
+		n.Labels[api.ComposeProject] == npm.Project()
 }
 
 // Shares reports whether NPM can reach this container by name.

@@ -119,7 +119,7 @@ var reports = []liveCase{
 			Labels: compose(two, web, "1", map[string]string{"no502.host": s.domain}),
 		})
 		s.answers("two-web-1")
-		s.healed(api.ForwardHostUnresolvable)
+		s.forwards("http://two-web-1:8080")
 	}},
 	{"not opted in: reported, and left as it is", func(s *scene) {
 		app(s, stage.Container{Labels: map[string]string{}})

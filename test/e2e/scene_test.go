@@ -245,14 +245,19 @@ func theirs(t *testing.T, row string) map[string]any {
 // forwards: NPM has this endpoint now; a host name of one word is this scene's.
 func (s *scene) forwards(url string) {
 	s.t.Helper()
-	h, err := s.Host(s.t.Context(), s.host.ID)
-	must(s.t, err)
 	scheme, rest, _ := strings.Cut(url, "://")
 	host, port, _ := strings.Cut(rest, ":")
 	if !strings.Contains(host, ".") {
 		host = s.name(host)
 	}
-	if want := scheme + "://" + host + ":" + port; h.Forward() != want {
+	s.forwardsTo(scheme + "://" + host + ":" + port)
+}
+
+func (s *scene) forwardsTo(want string) {
+	s.t.Helper()
+	h, err := s.Host(s.t.Context(), s.host.ID)
+	must(s.t, err)
+	if h.Forward() != want {
 		s.t.Errorf("NPM forwards to %s, want %s", h.Forward(), want)
 	}
 }

@@ -75,7 +75,7 @@ func strikeShared() error {
 
 // worlds are their names. The place in the list gives each Elsewhere a subnet of
 // its own: with one that somebody chose, containers can be given addresses.
-var worlds = []string{"main", "noproc", "modes", "life", "foreign"}
+var worlds = []string{"main", "noproc", "modes", "life", "foreign", "labels"}
 
 func newWorld(ctx context.Context, name, net string) (*world, error) {
 	s, err := stage.Open(ctx, suite+"-"+name, "", nil)
@@ -84,6 +84,7 @@ func newWorld(ctx context.Context, name, net string) (*world, error) {
 		settled: map[int]string{}, subnet: 1 + slices.Index(worlds, name),
 	}
 	w.managed, w.Elsewhere = w.Name("no502"), w.Name("elsewhere")
+	w.Ports = []string{"25565"}
 	if err != nil {
 		return w, err
 	}

@@ -24,6 +24,7 @@ const (
 type Lab struct {
 	*stage.Stage
 	Prefix string // of the names of its containers and networks
+	Suffix string // of the names of NPM, no502 and the visitor, as Compose gives them one
 	Image  string // of everything but a real NPM
 	NPM    string // NPM's image
 	// Data is where the embedded NPM keeps its database in its container; empty:
@@ -35,6 +36,8 @@ type Lab struct {
 	// Net is an existing network on which NPM is started; empty: that of its
 	// own Compose project, made for it.
 	Net string
+	// Ports are published by NPM's container beside those of HTTP and its pages.
+	Ports []string
 
 	visitor *http.Client
 	token   string
@@ -42,6 +45,9 @@ type Lab struct {
 
 // Name is a name on this stage.
 func (l *Lab) Name(name string) string { return l.Prefix + name }
+
+// container is the name of NPM, no502 or the visitor.
+func (l *Lab) container(name string) string { return l.Prefix + name + l.Suffix }
 
 // Label is a label's key in this lab: "no502.enable" under the lab's prefix.
 func (l *Lab) Label(key string) string {
@@ -69,18 +75,27 @@ func (l *Lab) Raise(ctx context.Context) error {
 			return err
 		}
 	}
-	visitor := stage.Container{Name: l.Name("visitor"), Image: l.Image, Network: l.Home(), Cmd: []string{"demo", "visitor"}}
+	if err := l.RunVisitor(ctx); err != nil {
+		return err
+	}
+	return l.RunNPM(ctx)
+}
+
+// RunVisitor puts the visitor on NPM's network.
+func (l *Lab) RunVisitor(ctx context.Context) error {
+	visitor := stage.Container{Name: l.container("visitor"), Image: l.Image, Network: l.Home(), Cmd: []string{"demo", "visitor"}}
 	if _, err := l.Run(ctx, visitor); err != nil {
 		return err
 	}
+	l.Leave()
 	l.Enter()
-	return l.RunNPM(ctx)
+	return nil
 }
 
 // RunNPM makes NPM's container, with an empty database, and waits for it.
 func (l *Lab) RunNPM(ctx context.Context) error {
 	npm := stage.Container{
-		Name: l.Name("npm"), Image: l.NPM, Network: l.Home(), Publish: []string{"80", "81"},
+		Name: l.container("npm"), Image: l.NPM, Network: l.Home(), Publish: append([]string{"80", "81"}, l.Ports...),
 		Env: []string{"INITIAL_ADMIN_EMAIL=" + Email, "INITIAL_ADMIN_PASSWORD=" + Password},
 		Labels: map[string]string{
 			api.ComposeProject: l.Name("npm"), api.ComposeService: "npm", api.ComposeNumber: "1",
@@ -94,20 +109,20 @@ func (l *Lab) RunNPM(ctx context.Context) error {
 	if _, err := l.Run(ctx, npm); err != nil {
 		return err
 	}
-	l.token = ""
-	return l.login(ctx)
+	return l.Login(ctx)
 }
 
 // RestartNPM restarts NPM's container, and waits for it.
 func (l *Lab) RestartNPM(ctx context.Context) error {
-	if err := l.Restart(ctx, l.Name("npm")); err != nil {
+	if err := l.Restart(ctx, l.container("npm")); err != nil {
 		return err
 	}
-	return l.login(ctx)
+	return l.Login(ctx)
 }
 
-// login waits for NPM, which takes seconds to start.
-func (l *Lab) login(ctx context.Context) error {
+// Login waits for NPM, which takes seconds to start.
+func (l *Lab) Login(ctx context.Context) error {
+	l.token = ""
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
@@ -134,14 +149,18 @@ func (l *Lab) API(ctx context.Context, method, path string, body, answer any) er
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://npm/api"+path, bytes.NewReader(data))
+	return l.send(ctx, method, path, "application/json", bytes.NewReader(data), answer)
+}
+
+func (l *Lab) send(ctx context.Context, method, path, kind string, body io.Reader, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://npm/api"+path, body)
 	if err != nil {
 		return err
 	}
-	if req.Header.Set("Content-Type", "application/json"); l.token != "" {
+	if req.Header.Set("Content-Type", kind); l.token != "" {
 		req.Header.Set("Authorization", "Bearer "+l.token)
 	}
-	res, err := l.ask(req, l.Name("npm")+":81")
+	res, err := l.ask(req, l.container("npm")+":81")
 	if err != nil {
 		return err
 	}
@@ -207,8 +226,9 @@ func (l *Lab) Rows(ctx context.Context) (map[int]string, error) {
 
 // Answer is what a visitor gets.
 type Answer struct {
-	Status int // 0: no answer at all
-	Body   string
+	Status   int // 0: no answer at all
+	Body     string
+	Location string // where it redirects to
 }
 
 // String is the answer in a few words.
@@ -226,7 +246,15 @@ func (l *Lab) Get(ctx context.Context, domain string) Answer {
 	if err != nil {
 		return Answer{Body: err.Error()}
 	}
-	res, err := l.ask(req, l.Name("npm")+":80")
+	return l.Ask(req)
+}
+
+// Ask makes a request of NPM's port 80.
+func (l *Lab) Ask(req *http.Request) Answer {
+	return answer(l.ask(req, l.container("npm")+":80"))
+}
+
+func answer(res *http.Response, err error) Answer {
 	if err != nil {
 		return Answer{Body: err.Error()}
 	}
@@ -235,7 +263,7 @@ func (l *Lab) Get(ctx context.Context, domain string) Answer {
 	if err != nil {
 		return Answer{Body: err.Error()}
 	}
-	return Answer{Status: res.StatusCode, Body: strings.TrimSpace(string(body))}
+	return Answer{Status: res.StatusCode, Body: strings.TrimSpace(string(body)), Location: res.Header.Get("Location")}
 }
 
 // Controller is no502 itself, in a container beside NPM.
@@ -245,12 +273,12 @@ func (l *Lab) Controller(env ...string) stage.Container {
 		socket = path
 	}
 	return stage.Container{
-		Name: l.Name("no502"), Image: l.Image, Cmd: []string{"run"}, Network: l.Home(),
+		Name: l.container("no502"), Image: l.Image, Cmd: []string{"run"}, Network: l.Home(),
 		User:  "0",
 		Binds: []string{socket + ":/var/run/docker.sock", "/proc:/host/proc:ro"},
 		Env: append([]string{
 			"NO502_LABEL_PREFIX=" + l.Labels, "NO502_NPM_EMAIL=" + Email, "NO502_NPM_PASSWORD=" + Password,
-			"NO502_NPM_CONTAINER=" + l.Name("npm"), "NO502_POLL=1s",
+			"NO502_NPM_CONTAINER=" + l.container("npm"), "NO502_POLL=1s",
 		}, env...),
 	}
 }

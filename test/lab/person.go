@@ -20,7 +20,7 @@ func Person(ctx context.Context, p *Process) error {
 			return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(p.Getenv("NPM_URL"), "http://"))
 		},
 	}}}
-	if err := l.login(ctx); err != nil {
+	if err := l.Login(ctx); err != nil {
 		return err
 	}
 	var have []ProxyHost

@@ -63,6 +63,8 @@ func This(args []string) *Process {
 //
 //	8080/http        plain HTTP on port 8080 of every address
 //	8443/tls         TLS with a certificate of its own making
+//	9000/echo        what it is sent, after its name
+//	53/datagrams     the same for UDP
 //	127.0.0.1:80/http  on one address only
 //	delay=5s         begins to listen only then
 //	wait             begins to listen at the signal SIGHUP
@@ -79,33 +81,49 @@ func Backend(ctx context.Context, p *Process) error {
 		} else if ok {
 			continue
 		}
-		addr, speaks, ok := strings.Cut(arg, "/")
-		if !ok || speaks != "http" && speaks != "tls" {
-			return fmt.Errorf("backend: %q is not [ADDRESS:]PORT/http or …/tls", arg)
-		}
-		if !strings.Contains(addr, ":") {
-			addr = ":" + addr
-		}
-		l, err := p.Network.Listen("tcp", addr)
+		closer, serve, err := p.serve(arg)
 		if err != nil {
 			return err
 		}
-		if speaks == "tls" {
-			if l, err = selfSigned(l); err != nil {
-				return err
-			}
-		}
-		server := http.Server{ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, "%s answers on %s/%s to %s\n", p.name(), addr, speaks, r.Host)
-		})}
-		wg.Go(func() { cancel(server.Serve(l)) })
-		defer server.Close()
+		wg.Go(func() { cancel(serve()) })
+		defer closer.Close()
 	}
 	<-ctx.Done()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// serve opens what an argument says, and returns how to serve it until it is
+// closed.
+func (p *Process) serve(arg string) (io.Closer, func() error, error) {
+	addr, speaks, _ := strings.Cut(arg, "/")
+	if !strings.Contains(addr, ":") {
+		addr = ":" + addr
+	}
+	if speaks == "datagrams" {
+		return p.serveDatagrams(addr)
+	}
+	if speaks != "http" && speaks != "tls" && speaks != "echo" {
+		return nil, nil, fmt.Errorf("backend: %q is not [ADDRESS:]PORT/http, …/tls, …/echo or …/datagrams", arg)
+	}
+	l, err := p.Network.Listen("tcp", addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	if speaks == "echo" {
+		return l, func() error { return p.echo(l) }, nil
+	}
+	if speaks == "tls" {
+		if l, err = selfSigned(l); err != nil {
+			return nil, nil, err
+		}
+	}
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s answers on %s/%s to %s%s\n", p.name(), addr, speaks, r.Host, r.URL.Path)
+	})}
+	return server, func() error { return server.Serve(l) }, nil
 }
 
 // prelude does what an argument says that is no address; false if it is one.
@@ -176,15 +194,20 @@ func selfSigned(l net.Listener) (net.Listener, error) {
 	}), nil
 }
 
-// NPM is the embedded Nginx Proxy Manager.
+// NPM is the embedded Nginx Proxy Manager. Its Let's Encrypt cannot be reached,
+// or with LETS_ENCRYPT=issues gives every certificate that is asked for.
 func NPM(ctx context.Context, p *Process) error {
-	return npmtest.New(npmtest.Options{
+	o := npmtest.Options{
 		Network:       p.Network,
 		DataDir:       p.Getenv("DATA_DIR"),
 		AdminEmail:    p.Getenv("INITIAL_ADMIN_EMAIL"),
 		AdminPassword: p.Getenv("INITIAL_ADMIN_PASSWORD"),
 		ReloadDelay:   100 * time.Millisecond, // as measured
-	}).Run(ctx)
+	}
+	if p.Getenv("LETS_ENCRYPT") == "issues" {
+		o.LetsEncrypt = func(npmtest.LetsEncryptRequest) error { return nil }
+	}
+	return npmtest.New(o).Run(ctx)
 }
 
 // Dial connects its standard streams to an address.

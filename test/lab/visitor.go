@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -77,7 +80,7 @@ func (p *Process) dial(ctx context.Context, at string) (net.Conn, error) {
 
 // Enter makes the way to the visitor: from inside its container.
 func (l *Lab) Enter() {
-	dial := l.Dialer(l.Name("visitor"))
+	dial := l.Dialer(l.container("visitor"))
 	l.visitor = &http.Client{
 		Timeout:       15 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -101,13 +104,37 @@ func (l *Lab) ask(req *http.Request, at string) (*http.Response, error) {
 	return nil, errors.Join(err, errors.New(string(text)))
 }
 
+// Dial connects the visitor to a port of NPM's container.
+func (l *Lab) Dial(ctx context.Context, port int) (net.Conn, error) {
+	return l.Dialer(l.container("visitor"))(ctx, "tcp", net.JoinHostPort(l.container("npm"), strconv.Itoa(port)))
+}
+
+// Secure asks NPM's port 443 for a page, by the domain's name, and tells with which
+// certificate it was answered; nobody vouches for it.
+func (l *Lab) Secure(req *http.Request) (Answer, *x509.Certificate) {
+	var leaf *x509.Certificate
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return l.Dial(ctx, 443) },
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12, InsecureSkipVerify: true,
+			VerifyConnection: func(s tls.ConnectionState) error {
+				leaf = s.PeerCertificates[0]
+				return nil
+			},
+		},
+	}
+	a := answer(transport.RoundTrip(req))
+	return a, leaf
+}
+
 // Status reads a page of no502's status port.
 func (l *Lab) Status(ctx context.Context, path string, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://no502"+path, nil)
 	if err != nil {
 		return err
 	}
-	res, err := l.ask(req, l.Name("no502")+":8502")
+	res, err := l.ask(req, l.container("no502")+":8502")
 	if err != nil {
 		return err
 	}

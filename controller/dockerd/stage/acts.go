@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/docker/go-connections/nat"
 )
@@ -70,6 +72,11 @@ func (s *Stage) Connect(ctx context.Context, net, name string) error {
 // Disconnect detaches it.
 func (s *Stage) Disconnect(ctx context.Context, net, name string) error {
 	return s.docker.NetworkDisconnect(ctx, net, name, true)
+}
+
+// RemoveNetwork removes a network on which nobody is.
+func (s *Stage) RemoveNetwork(ctx context.Context, name string) error {
+	return s.docker.NetworkRemove(ctx, name)
 }
 
 // Address is a container's IPv4 address on a network.
@@ -176,8 +183,8 @@ func (s *Stage) Logs(ctx context.Context, name string) (string, error) {
 	return text.String(), errors.Join(err, r.Close())
 }
 
-// Strike removes the stage's containers and networks, and the network that
-// no502 made meanwhile, if nobody else uses it.
+// Strike removes the stage's containers, networks and volumes, and the network
+// that no502 made meanwhile, if nobody else uses it.
 func (s *Stage) Strike(ctx context.Context, networks ...string) error {
 	mine := filters.NewArgs(filters.Arg("label", label+"="+s.name))
 	list, err := s.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
@@ -197,6 +204,14 @@ func (s *Stage) Strike(ctx context.Context, networks ...string) error {
 		if _, err := s.docker.NetworkInspect(ctx, n, network.InspectOptions{}); err == nil {
 			errs = append(errs, s.docker.NetworkRemove(ctx, n))
 		}
+	}
+	volumes, err := s.docker.VolumeList(ctx, volume.ListOptions{Filters: mine})
+	if errdefs.IsNotFound(err) {
+		return errors.Join(errs...) // an Engine in this process has none
+	}
+	errs = append(errs, err)
+	for _, v := range volumes.Volumes {
+		errs = append(errs, s.docker.VolumeRemove(ctx, v.Name, true))
 	}
 	return errors.Join(errs...)
 }

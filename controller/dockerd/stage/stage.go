@@ -18,6 +18,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 	"github.com/docker/go-connections/nat"
 )
@@ -136,6 +137,12 @@ func (s *Stage) Network(ctx context.Context, name, subnet string, labels map[str
 	return err
 }
 
+// Volume makes a volume, to which a container's Binds can refer.
+func (s *Stage) Volume(ctx context.Context, name string) error {
+	_, err := s.docker.VolumeCreate(ctx, volume.CreateOptions{Name: name, Labels: s.labels(nil)})
+	return err
+}
+
 // Container is what is put on the stage.
 type Container struct {
 	Name, Image string
@@ -146,12 +153,15 @@ type Container struct {
 	Address     string   // on that network; empty: the Engine chooses
 	Aliases     []string // on that network
 	Publish     []string // "3000:8080", "127.0.0.1:3000:8080"
-	Expose      []string // "8080"
-	Binds       []string
+	Expose      []string // "8080", "53/udp"
+	Binds       []string // "/host/path:/path", or a volume's name instead of a path
 	User        string
 	Health      []string // the HEALTHCHECK's command
 	Memory      int64    // bytes; 0: no limit
 	Restart     string   // "always", "on-failure"
+	ReadOnly    bool     // its root file system
+	CapDrop     []string
+	SecurityOpt []string
 }
 
 // Create makes a container without starting it.
@@ -161,7 +171,10 @@ func (s *Stage) Create(ctx context.Context, c Container) (id string, err error) 
 		return "", err
 	}
 	for _, port := range c.Expose {
-		exposed[nat.Port(port+"/tcp")] = struct{}{}
+		if !strings.Contains(port, "/") {
+			port += "/tcp"
+		}
+		exposed[nat.Port(port)] = struct{}{}
 	}
 	config := &container.Config{
 		Image: c.Image, Cmd: c.Cmd, Env: c.Env, Labels: s.labels(c.Labels), ExposedPorts: exposed, User: c.User,
@@ -171,8 +184,9 @@ func (s *Stage) Create(ctx context.Context, c Container) (id string, err error) 
 	}
 	host := &container.HostConfig{
 		NetworkMode: container.NetworkMode(c.Network), PortBindings: bindings, Binds: c.Binds,
-		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
-		Resources:     container.Resources{Memory: c.Memory, MemorySwap: c.Memory},
+		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
+		Resources:      container.Resources{Memory: c.Memory, MemorySwap: c.Memory},
+		ReadonlyRootfs: c.ReadOnly, CapDrop: c.CapDrop, SecurityOpt: c.SecurityOpt,
 	}
 	var nets *network.NetworkingConfig
 	if c.Address != "" || len(c.Aliases) > 0 {

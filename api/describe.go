@@ -1,0 +1,86 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Words are a kind as people read it.
+func (k Kind) Words() string {
+	if k == KindDeadHost {
+		return "404 host"
+	}
+	return strings.ReplaceAll(string(k), "-", " ")
+}
+
+// describeChange says what becomes of a row's fields.
+func describeChange(from, to Fields) string {
+	var parts []string
+	endpoint := false
+	for _, name := range to.Names() {
+		switch name {
+		case FieldScheme, FieldHost, FieldPort:
+			endpoint = true
+			continue
+		}
+		if !from.Says(name, to[name]) {
+			parts = append(parts, fmt.Sprintf("%s %s instead of %s", name, Show(to[name]), Show(from[name])))
+		}
+	}
+	if endpoint && to.Endpoint() != from.Endpoint() {
+		parts = append([]string{fmt.Sprintf("forward to %s instead of %s", to.Endpoint(), from.Endpoint())}, parts...)
+	}
+	if len(parts) == 0 {
+		return "note in its meta whose it is"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// describeNew says what a new row does.
+func describeNew(to Fields) string {
+	var parts []string
+	if to.Int(FieldPort) != 0 {
+		parts = append(parts, "forward to "+to.Endpoint().String())
+	}
+	for _, name := range to.Names() {
+		switch name {
+		case FieldScheme, FieldHost, FieldPort:
+			if to.Int(FieldPort) != 0 {
+				continue
+			}
+		}
+		parts = append(parts, name+" "+Show(to[name]))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Show is a field's value in a line.
+func Show(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "nothing"
+	case []string:
+		return strings.Join(v, ",")
+	case []Location:
+		paths := make([]string, len(v))
+		for i, l := range v {
+			paths[i] = fmt.Sprintf("%s to %s://%s:%d%s", l.Path, l.Scheme, l.Host, l.Port, l.ForwardPath)
+			if l.Advanced != "" {
+				paths[i] += " {" + bounded(strings.ReplaceAll(l.Advanced, "\n", " ")) + "}"
+			}
+		}
+		return "[" + strings.Join(paths, ", ") + "]"
+	case string:
+		return fmt.Sprintf("%q", bounded(v))
+	}
+	return fmt.Sprint(value)
+}
+
+// bounded is a text as far as it fits into a line: raw configuration may be long.
+func bounded(s string) string {
+	const limit = 200
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,219 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/no502/no502/api"
+	"github.com/no502/no502/reconcile/intent"
+	"github.com/no502/no502/reconcile/resolve"
+)
+
+// ended judges whether a declared host's time is over, or back again. It reports
+// whether there is nothing else to say about it.
+func (j *judgement) ended() bool {
+	o := j.h.Ownership
+	switch {
+	case j.h.Mark() == api.MarkOff:
+		return false
+	case o == nil || o.Service == "" || o.Instance != j.p.Instance:
+		if j.claim != nil && !j.h.Enabled {
+			j.switchedOff()
+		}
+		return false
+	}
+	j.v.OptedIn, j.act = true, j.h.Mark() != api.MarkObserve
+	j.inherit()
+	idle, grace := j.idle()
+	if idle.Why != "" && j.v.Key.Kind == api.KindDeadHost && j.heir == nil {
+		idle.Delete = j.ours() // NPM keeps no note of who switched it off
+	}
+	switch {
+	case idle.Why == "" || idle.Why == api.DisabledRemoved && !j.ours():
+		if !j.h.Enabled {
+			j.back()
+		}
+		return !j.h.Enabled
+	case !j.h.Enabled && !idle.Delete:
+		return false
+	case j.h.Enabled && o.Disabled == idle.Why:
+		j.overruled = true
+		return false
+	}
+	j.v.Idle = idle
+	over, is := j.over(idle, grace)
+	if j.heir != nil && (is || j.succeeds()) {
+		j.claim = j.heir
+		return false
+	}
+	if !is {
+		j.due(over)
+	}
+	j.end(idle, grace, is)
+	return is || j.claim == nil
+}
+
+// end says what becomes of an idle host, and does it when its grace is over.
+func (j *judgement) end(idle api.Idle, grace time.Duration, over bool) {
+	f := api.Finding{Code: api.HostIdle, Message: j.idleness(idle.Why), Fix: j.says(idle, grace)}
+	switch {
+	case !over:
+	case idle.Delete && j.s.Landslide:
+		f.Code = api.DeleteLimit
+		f.Message += fmt.Sprintf(", and more than %d hosts would be deleted like this one", j.p.MaxDeletes)
+		f.Fix = "start the services again; or delete the hosts in NPM; or set NO502_MAX_DELETES higher"
+	case idle.Delete:
+		j.remove(api.HostIdle)
+	default:
+		j.disable(idle.Why, api.HostIdle)
+	}
+	j.v.Findings = append(j.v.Findings, f)
+}
+
+// inherit lets a service wait that claims the host of another one that is gone:
+// that one may be back within its grace.
+func (j *judgement) inherit() {
+	service := j.h.Owner().Service
+	if j.claim != nil && j.claim.Lead.Identity() != service && j.ours() && j.h.Enabled && len(j.s.Engine.Replicas(service)) == 0 {
+		j.heir, j.claim = j.claim, nil
+	}
+}
+
+// succeeds: the heir need not wait. It is the same service under another name,
+// or it came when that one had gone.
+func (j *judgement) succeeds() bool {
+	if renamed, was := j.s.Engine.Former(string(j.h.Owner().Service)); was && renamed == j.heir.Lead.Identity() {
+		return true
+	}
+	since, known := j.s.Idle[j.v.Key]
+	if known = known && j.heir.Lead.CreatedAt.After(since.Since); known {
+		j.v.Idle = since.Idle // until it is written down
+	}
+	return known
+}
+
+// idle finds out why a host's service does not need it now, and what its labels
+// say about that.
+func (j *judgement) idle() (api.Idle, time.Duration) {
+	o := j.h.Ownership
+	if j.claim != nil {
+		r := j.claim.Route
+		if r.OnStop == intent.Keep || !j.stopped(j.claim.Lead.Identity()) {
+			return api.Idle{}, 0
+		}
+		return api.Idle{Why: api.DisabledStopped, Delete: r.OnStop == intent.Delete && j.ours()}, r.Grace
+	}
+	end, grace := intent.End(o.OnRemove), intent.DefaultGrace
+	if d, err := time.ParseDuration(o.Grace); err == nil && d > 0 {
+		grace = d
+	}
+	if end == intent.Keep && j.heir == nil || j.doubtful() {
+		return api.Idle{}, 0
+	}
+	return api.Idle{Why: api.DisabledRemoved, Delete: end == intent.Delete && j.heir == nil}, grace
+}
+
+// doubtful: it is not clear that the labels do not declare the host any more.
+func (j *judgement) doubtful() bool {
+	if unread := resolve.Unread(j.p, j.h); len(unread) > 0 {
+		j.v.Findings = append(j.v.Findings, api.Finding{
+			Code:    api.OtherPrefix,
+			Message: fmt.Sprintf("%s was declared by labels that are no longer read: %s", j.v.Name, strings.Join(unread, ", ")),
+			Fix:     "read them again (NO502_LABEL_PREFIX, NO502_DIALECTS), or delete the host in NPM",
+		})
+	}
+	return resolve.Doubtful(j.s, j.p, j.h)
+}
+
+// over is when the grace is over, and whether it is. Observation must not have
+// been broken meanwhile.
+func (j *judgement) over(idle api.Idle, grace time.Duration) (at time.Time, is bool) {
+	since, known := j.s.Idle[j.v.Key]
+	if !known || since.Idle != idle {
+		return j.s.Now.Add(grace), false
+	}
+	if at = since.Since.Add(grace); at.Before(j.s.Engine.Since.Add(grace)) {
+		at = j.s.Engine.Since.Add(grace)
+	}
+	return at, !j.s.Now.Before(at)
+}
+
+func (j *judgement) idleness(why string) string {
+	service := j.h.Ownership.Service
+	switch {
+	case why == api.DisabledStopped:
+		return fmt.Sprintf("every container of %s is stopped", service)
+	case len(j.s.Engine.Replicas(service)) > 0:
+		return fmt.Sprintf("the labels of %s no longer declare it", service)
+	}
+	return fmt.Sprintf("the service %s has no container any more", service)
+}
+
+func (j *judgement) says(idle api.Idle, grace time.Duration) string {
+	switch {
+	case j.heir != nil:
+		return fmt.Sprintf("%s, which claims it as well, gets it after %v", j.heir.Lead.Identity(), grace)
+	case !j.act && idle.Delete:
+		return "delete it in NPM"
+	case !j.act:
+		return "switch it off in NPM"
+	case idle.Delete:
+		return fmt.Sprintf("no502 deletes it after %v, as the labels say", grace)
+	}
+	return fmt.Sprintf("no502 switches it off after %v, as the labels say", grace)
+}
+
+func (j *judgement) remove(because api.Code) {
+	if j.act {
+		j.builder.act(api.Action{Op: api.OpDelete, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{because}})
+	}
+}
+
+// back switches a host on again that no502 switched off, now that there is no
+// reason left.
+func (j *judgement) back() {
+	o := j.h.Ownership
+	if o.Disabled == "" {
+		j.switchedOff()
+		return
+	}
+	if j.claim == nil || j.deniedBy(j.claim.Lead) != nil || j.v.Key.Kind == api.KindDeadHost && !j.ours() {
+		return
+	}
+	row := j.h.Fields()
+	want := j.wanted(row)
+	if j.untouchable || j.unsettled {
+		return
+	}
+	diff := want.Differing(row)
+	from, to := diff.Of(row), diff
+	own := j.ownership(from, to, nil)
+	f := api.Finding{
+		Code:    api.HostBack,
+		Message: fmt.Sprintf("no502 switched %s off, and there is no reason for it any more", j.v.Name),
+		Fix:     "switch it on in NPM",
+	}
+	if j.act {
+		f.Fix = "no502 switches it on"
+	}
+	j.v.Findings = append(j.v.Findings, f)
+	switch {
+	case !j.act:
+	case j.v.Key.Kind == api.KindDeadHost:
+		j.remove(api.HostBack) // and then it is made anew
+	default:
+		j.builder.act(api.Action{
+			Op: api.OpEnable, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{api.HostBack},
+			From: from, To: to, Ownership: own,
+		})
+	}
+}
+
+func (j *judgement) switchedOff() {
+	j.v.Findings = append(j.v.Findings, api.Finding{
+		Code:    api.HostSwitchedOff,
+		Message: fmt.Sprintf("%s is declared by labels, and somebody switched it off in NPM", j.v.Name),
+		Fix:     "switch it on in NPM when it is wanted",
+	})
+}
