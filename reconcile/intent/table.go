@@ -143,10 +143,10 @@ var subjects = []subject{
 
 	{"When a service stops or goes away", []field{
 		{name: "on-stop", values: "keep, disable or delete", initial: "keep", example: "disable", kinds: every,
-			meaning: "What becomes of its hosts while all its containers are stopped.",
+			meaning: "What becomes of this route's hosts while all containers are stopped.",
 			read:    into(oneOf(Keep, Disable, Delete), func(t target) *End { return &t.route.OnStop })},
 		{name: "on-remove", values: "keep, disable or delete", initial: "disable", example: "delete", kinds: every,
-			meaning: "What becomes of them when its containers or these labels are gone. Only hosts that no502 made are deleted.",
+			meaning: "What becomes of them when the containers or this route's labels are gone. Only hosts that no502 made are deleted.",
 			read:    into(oneOf(Keep, Disable, Delete), func(t target) *End { return &t.route.OnRemove })},
 		{name: "grace", values: "a time from 5s to 720h, such as 30s, 5m or 2h", initial: "30s", example: "5m", kinds: every,
 			meaning: "How long it must last before either is done.",

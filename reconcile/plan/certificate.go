@@ -228,7 +228,7 @@ func (j *judgement) askForCertificate() {
 	}
 	f := j.cannotAsk(domains)
 	if f == nil {
-		f = j.refusedLately(domains)
+		f = j.refusedLately()
 	}
 	if f != nil {
 		j.v.Findings = append(j.v.Findings, *f)
@@ -274,7 +274,7 @@ func (j *judgement) cannotAsk(domains []string) *api.Finding {
 }
 
 // refusedLately says that Let's Encrypt refused, and is left alone for now.
-func (j *judgement) refusedLately(domains []string) *api.Finding {
+func (j *judgement) refusedLately() *api.Finding {
 	o := j.h.Ownership
 	if o == nil || o.LetsEncrypt == nil {
 		return nil
@@ -287,7 +287,7 @@ func (j *judgement) refusedLately(domains []string) *api.Finding {
 	j.due(again)
 	return &api.Finding{
 		Code:    api.CertificateFailed,
-		Message: fmt.Sprintf("Let's Encrypt gave no certificate for %s: %s", strings.Join(domains, ", "), o.LetsEncrypt.Error),
+		Message: fmt.Sprintf("%s has no certificate of Let's Encrypt yet: %s", j.v.Name, o.LetsEncrypt.Error),
 		Fix:     "see NPM's log (/data/logs/letsencrypt.log); no502 asks again at " + again.UTC().Format("2006-01-02 15:04 MST"),
 	}
 }

@@ -60,7 +60,7 @@ func (j *judgement) judge() {
 			return
 		}
 		// What is still to be attached or looked at may call for a write as well.
-		j.unsettled = j.v.Endpoint == (api.Endpoint{}) && (j.looking ||
+		j.unsettled = j.v.Endpoint == (api.Endpoint{}) && (j.looking || j.aboutToStart() ||
 			slices.ContainsFunc(j.v.Findings, func(f api.Finding) bool { return f.Code == api.NotOnProxyNetwork }))
 	case j.claim != nil:
 		j.v.OptedIn = j.deniedBy(j.claim.Lead) == nil

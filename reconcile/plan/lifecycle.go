@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,7 +112,17 @@ func (j *judgement) idle() (api.Idle, time.Duration) {
 	if end == intent.Keep && j.heir == nil || j.doubtful() {
 		return api.Idle{}, 0
 	}
-	return api.Idle{Why: api.DisabledRemoved, Delete: end == intent.Delete && j.heir == nil}, grace
+	return api.Idle{Why: api.DisabledRemoved, Delete: j.heir == nil && (end == intent.Delete || j.inTheWay())}, grace
+}
+
+// inTheWay: all that the host serves is claimed by others, who cannot have it
+// while NPM has this host, though switched off.
+func (j *judgement) inTheWay() bool {
+	names := j.h.Serves()
+	return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool {
+		_, claimed := resolve.Claimant(j.s, j.p, name)
+		return !claimed
+	})
 }
 
 // doubtful: it is not clear that the labels do not declare the host any more.
@@ -158,6 +169,8 @@ func (j *judgement) says(idle api.Idle, grace time.Duration) string {
 		return "delete it in NPM"
 	case !j.act:
 		return "switch it off in NPM"
+	case idle.Delete && j.claim == nil && j.inTheWay():
+		return fmt.Sprintf("no502 deletes it after %v, since other labels claim all that it serves", grace)
 	case idle.Delete:
 		return fmt.Sprintf("no502 deletes it after %v, as the labels say", grace)
 	}

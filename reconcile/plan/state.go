@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/no502/no502/api"
 )
@@ -67,6 +68,18 @@ func exitMeaning(s api.State) string {
 		return ", terminated: SIGTERM"
 	}
 	return ""
+}
+
+// aboutToStart: what was just made is started next, and more can be said then,
+// and written in one go.
+func (j *judgement) aboutToStart() bool {
+	if j.claim == nil || !j.m.Known() || j.s.FreshSince.IsZero() || slices.ContainsFunc(j.m.Containers, func(c *api.Container) bool {
+		return c.State.Status != api.Created || !c.CreatedAt.After(j.s.FreshSince)
+	}) {
+		return false
+	}
+	j.due(j.m.Containers[0].CreatedAt.Add(j.s.Now.Sub(j.s.FreshSince)))
+	return true
 }
 
 // closed says what a port that is not open means. Owner is whose network the

@@ -67,6 +67,7 @@ func (w *world) containerWord(c *api.Container, key, value string) error {
 		c.Labels[api.ComposeNumber] = max(number, "1")
 	case "fresh":
 		c.State.StartedAt = longAgo.Add(c.State.StartedAt.Sub(time.Unix(0, 0)))
+		c.CreatedAt = c.State.StartedAt
 	case "started":
 		after, err := strconv.Atoi(value)
 		c.State.StartedAt = time.Unix(int64(after), 0)
