@@ -1,11 +1,8 @@
 package npmtest_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,6 +11,8 @@ import (
 	"testing/synctest"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/no502/no502/test/openapi"
 )
 
 // violations are differences between the schema that NPM serves and what it was
@@ -32,17 +31,15 @@ var violations = []struct{ why, pattern string }{
 }
 
 // TestOpenAPI checks what this package accepts and answers during the replay
-// against the schema as NPM serves it. That document is not part of the
-// repository: the test looks for it in ../shared/npm beside the checkout, or in
-// $NO502_SHARED.
+// against the schema as NPM serves it.
 func TestOpenAPI(t *testing.T) {
 	for _, version := range versions {
-		api := loadAPI(t, version)
+		api := openapi.Load(t, filepath.Join("..", "..", ".."), version)
 		for _, group := range groups {
 			t.Run(version+"/"+group[0], func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					p := newReplay(t, version, group[0] != "setup_first_run")
-					p.onAnswer = func(e entry, got *httptest.ResponseRecorder) { api.check(p, e, got) }
+					p.onAnswer = func(e entry, got *httptest.ResponseRecorder) { checkExchange(api, p, e, got) }
 					p.play(group)
 				})
 			})
@@ -50,59 +47,18 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// openAPI is the served schema, each operation's parts compiled on demand.
-type openAPI struct {
-	compiler *jsonschema.Compiler
-	base     string
-	paths    map[string]map[string]struct {
-		RequestBody struct{ Content map[string]any }
-		Responses   map[string]struct{ Content map[string]any }
-	}
-}
-
-func loadAPI(t *testing.T, version string) *openAPI {
-	t.Helper()
-	dir := os.Getenv("NO502_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "shared", "npm")
-	}
-	file := filepath.Join(dir, "openapi-"+version+".json")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Skipf("the schema that NPM %s serves is not here (%s); set NO502_SHARED to the folder that has it", version, file)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	api := &openAPI{compiler: jsonschema.NewCompiler(), base: "npm-" + version + ".json"}
-	if err := api.compiler.AddResource(api.base, doc); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &struct{ Paths any }{&api.paths}); err != nil {
-		t.Fatal(err)
-	}
-	return api
-}
-
-// check validates one exchange. A request that was accepted must be valid; an
+// checkExchange validates one exchange. A request that was accepted must be valid; an
 // answer must be whenever the schema describes that status.
-func (a *openAPI) check(p *replay, e entry, got *httptest.ResponseRecorder) {
-	path, _, _ := strings.Cut(strings.TrimPrefix(e.Request.Path, "/api"), "?")
-	template := a.template(path)
-	operation, found := a.paths[template][strings.ToLower(e.Request.Method)]
-	if !found {
-		return
-	}
+func checkExchange(api *openapi.Schema, p *replay, e entry, got *httptest.ResponseRecorder) {
+	path := strings.TrimPrefix(e.Request.Path, "/api")
 	key := p.scenario + "/" + e.Name
-	pointer := "#/paths/" + strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(template) + "/" + strings.ToLower(e.Request.Method)
-	const kind = "application~1json/schema"
-	if e.Request.Body != nil && e.Request.Body != "<multipart>" && operation.RequestBody.Content["application/json"] != nil && got.Code < 300 {
-		a.validate(p, key+" (request)", pointer+"/requestBody/content/"+kind, e.Request.Body)
+	if e.Request.Body != nil && e.Request.Body != "<multipart>" && got.Code < 300 {
+		_, err := api.Request(e.Request.Method, path, e.Request.Body)
+		allow(p, key+" (request)", err)
 	}
-	status := fmt.Sprint(got.Code)
-	if described(operation.Responses[status].Content) && got.Body.Len() > 0 {
-		a.validate(p, key, pointer+"/responses/"+status+"/content/"+kind, decode(p.T, got.Body.Bytes()))
+	if got.Body.Len() > 0 {
+		_, err := api.Answer(e.Request.Method, path, got.Code, got.Body.Bytes())
+		allow(p, key, err)
 	}
 }
 
@@ -113,25 +69,20 @@ var known = func() (list []*regexp.Regexp) {
 	return list
 }()
 
-// described: the answer to test-http has no "schema" in the document.
-func described(content map[string]any) bool {
-	media, _ := content["application/json"].(map[string]any)
-	return media["schema"] != nil
-}
-
-// validate allows only those differences that the table explains.
-func (a *openAPI) validate(p *replay, key, pointer string, v any) {
+// allow only those differences that the table explains.
+func allow(p *replay, key string, err error) {
 	p.Helper()
-	schema, err := a.compiler.Compile(a.base + pointer)
-	if err != nil {
+	if err == nil {
+		return
+	}
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
 		p.Errorf("%s: %v", key, err)
 		return
 	}
-	if err := schema.Validate(v); err != nil {
-		for _, line := range differences(err) {
-			if !slices.ContainsFunc(known, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
-				p.Errorf("%s: %s", key, line)
-			}
+	for _, line := range differences(err) {
+		if !slices.ContainsFunc(known, func(re *regexp.Regexp) bool { return re.MatchString(line) }) {
+			p.Errorf("%s: %s", key, line)
 		}
 	}
 }
@@ -148,28 +99,3 @@ func differences(err error) (out []string) {
 }
 
 var index = regexp.MustCompile(`/\d+`)
-
-// template finds "/nginx/proxy-hosts/{hostID}" for "/nginx/proxy-hosts/7".
-func (a *openAPI) template(path string) string {
-	want := strings.Split(strings.Trim(path, "/"), "/")
-	best, fixed := "", -1
-	for template := range a.paths {
-		segments := strings.Split(strings.Trim(template, "/"), "/")
-		if len(segments) != len(want) {
-			continue
-		}
-		n := 0
-		for i, s := range segments {
-			switch {
-			case s == want[i]:
-				n++
-			case !strings.HasPrefix(s, "{"):
-				n = -1 << 20
-			}
-		}
-		if n > fixed && n >= 0 {
-			best, fixed = template, n
-		}
-	}
-	return best
-}
