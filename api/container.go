@@ -15,7 +15,10 @@ const (
 	ComposeOneOff  = "com.docker.compose.oneoff"
 	ComposeNetwork = "com.docker.compose.network"
 
-	docker, podman = "com.docker.compose.", "io.podman.compose."
+	podmanProject = "io.podman.compose.project"
+	podmanService = "io.podman.compose.service"
+	podmanNumber  = "io.podman.compose.container-number"
+	podmanOneOff  = "io.podman.compose.oneoff"
 )
 
 // Container is one container as the Engine describes it.
@@ -35,14 +38,13 @@ type Container struct {
 	Exposed     []Port      // EXPOSEd or published ports, in order
 	Published   []Published // in order
 
-	// Claims are the names that its labels claim for a host of whatever kind (see
-	// Host.Serves); Role is what
-	// its labels say it is to no502. Both are read from Labels by whoever
-	// knows the label prefix.
+	// Read from Labels by whoever knows the label prefix: Claims are the names
+	// that they claim for a host of whatever kind (see Host.Serves), Uses those
+	// of other services to which they lead, and Role is what they say it is to
+	// no502.
 	Claims []string
+	Uses   []string
 	Role   string
-	// Uses are the names of other services to which its labels lead.
-	Uses []string
 
 	// Inspected tells a whole description from a row of the Engine's list,
 	// which lacks aliases, the host name, the PID and the configured ports.
@@ -160,21 +162,23 @@ func (c *Container) ShortID() string {
 
 // OneOff tells a `docker compose run` container: it carries its service's
 // labels, but is not one of its replicas.
-func (c *Container) OneOff() bool { return strings.EqualFold(c.compose(ComposeOneOff), "true") }
+func (c *Container) OneOff() bool {
+	return strings.EqualFold(c.compose(ComposeOneOff, podmanOneOff), "true")
+}
 
 // Project and Service are what Compose calls it; empty outside Compose.
-func (c *Container) Project() string { return c.compose(ComposeProject) }
+func (c *Container) Project() string { return c.compose(ComposeProject, podmanProject) }
 
 // Service is the Compose service that it is a container of.
-func (c *Container) Service() string { return c.compose(ComposeService) }
+func (c *Container) Service() string { return c.compose(ComposeService, podmanService) }
 
 // compose reads one of Compose's labels, Docker's or Podman's. (Portainer's
 // stacks bear Docker's.)
-func (c *Container) compose(label string) string {
-	if v, ok := c.Labels[label]; ok || len(c.Labels) == 0 {
+func (c *Container) compose(label, podman string) string {
+	if v, ok := c.Labels[label]; ok {
 		return v
 	}
-	return c.Labels[podman+label[len(docker):]]
+	return c.Labels[podman]
 }
 
 // Identity names a backend across recreates, scaling and restarts:
@@ -201,7 +205,7 @@ func (id Identity) OnMachine() bool { return strings.HasPrefix(string(id), "mach
 
 // Replica is the identity of this one container among its service's replicas.
 func (c *Container) Replica() string {
-	if n := c.compose(ComposeNumber); n != "" && !c.OneOff() {
+	if n := c.compose(ComposeNumber, podmanNumber); n != "" && !c.OneOff() {
 		return string(c.Identity()) + "#" + n
 	}
 	return string(c.Identity())

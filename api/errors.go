@@ -6,6 +6,9 @@ import "errors"
 // is no longer so. What is so is known by now: plan again.
 var ErrStale = errors.New("edited meanwhile")
 
+// ErrRejected marks a change that nginx did not accept.
+var ErrRejected = errors.New("nginx rejects it")
+
 // ErrSubnetTaken is a subnet that overlaps one that the machine has already:
 // try another.
 var ErrSubnetTaken = errors.New("the subnet overlaps another network's")

@@ -37,6 +37,11 @@ type Attempt struct {
 	Error    string    `json:"error,omitempty"`
 }
 
+// Unanswered is the Attempt.Error while Let's Encrypt is being asked. If it
+// stands longer, no502 was stopped meanwhile, and NPM has to be told to write the
+// host again: for the challenge it took away its access list.
+const Unanswered = "no answer was seen"
+
 // Whose a host is: a person's, which no502 repaired or took over, or made by
 // no502.
 const (

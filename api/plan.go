@@ -89,10 +89,10 @@ const (
 	OpAttach        Op = "attach"
 	OpDelete        Op = "delete"
 	OpDisable       Op = "disable"
-	OpCreate        Op = "create"
-	OpEnable        Op = "enable"
-	OpCertificate   Op = "request-certificate"
 	OpPatch         Op = "patch"
+	OpCertificate   Op = "request-certificate"
+	OpEnable        Op = "enable"
+	OpCreate        Op = "create"
 	OpResave        Op = "re-save" // write a host unchanged, so that nginx resolves its name anew
 )
 

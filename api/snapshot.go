@@ -38,6 +38,17 @@ type Snapshot struct {
 	// and a person has to look.
 	Deletes   int
 	Landslide bool
+	// Rejected is, by host, the last change that nginx did not accept: each try
+	// takes the host off line for a moment.
+	Rejected map[Key]Rejected
+}
+
+// Rejected is a change that nginx did not accept.
+type Rejected struct {
+	Change string // as Action.String has it
+	Reason string
+	Times  int
+	Until  time.Time // when it may be tried again
 }
 
 // IdleSince is since when a host has been idle for a reason.

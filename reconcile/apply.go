@@ -66,6 +66,9 @@ func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	case api.OpCertificate:
 		err = r.request(ctx, a)
 	}
+	if errors.Is(err, api.ErrRejected) && a.Op == api.OpPatch {
+		r.memory.refuse(a, err, time.Now())
+	}
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (r *Reconciler) request(ctx context.Context, a api.Action) error {
 		}
 	}
 	own := *a.Ownership
-	attempt := api.Attempt{Failures: 1, Last: time.Now().UTC().Truncate(time.Second), Error: "no answer was seen"}
+	attempt := api.Attempt{Failures: 1, Last: time.Now().UTC().Truncate(time.Second), Error: api.Unanswered}
 	if last := own.LetsEncrypt; last != nil {
 		attempt.Failures += last.Failures
 	}

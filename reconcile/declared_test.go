@@ -79,6 +79,47 @@ func TestLetsEncryptIsNotedFirst(t *testing.T) {
 	})
 }
 
+// no502 was stopped while Let's Encrypt was being asked: NPM is made to write the
+// host again, whose access list it took away for the challenge.
+func TestStoppedWhileAsking(t *testing.T) {
+	b := newBed(t, api.ModeRepair)
+	b.npm.Certificates, b.npm.AccessLists = []api.Certificate{}, []api.AccessList{}
+	b.wantDone(b.label("host=new.example.com", "certificate=letsencrypt"), "create proxy-host of web", "done: HostMissing")
+	h := *b.npm.Host(9)
+	own := *h.Ownership
+	own.LetsEncrypt = &api.Attempt{Failures: 1, Last: time.Now(), Error: api.Unanswered}
+	h.Ownership = &own
+	b.npm.SetHost(&h)
+	b.wantDone(api.HostKey(9), "note failure 1: no502 was stopped before the answer came", "done: HostDiffers")
+	b.wantDone(api.HostKey(9))
+}
+
+// What nginx does not accept is tried again, less and less often: each try takes
+// the host off line for a moment.
+func TestRejectedChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, api.ModeRepair)
+		b.forward(1, api.Endpoint{Scheme: "http", Host: "WEB", Port: 8080})
+		tries := 0
+		b.patch = func(api.Key, api.Endpoint) error { tries++; return api.ErrRejected }
+		for range 24 * 60 {
+			_, _ = b.Reconcile(t.Context(), host1)
+			time.Sleep(time.Minute)
+		}
+		if tries < 8 || tries > 16 {
+			t.Errorf("%d tries in a day", tries)
+		}
+		last := b.said[len(b.said)-1]
+		if !slices.ContainsFunc(last.Findings, func(f api.Finding) bool { return f.Code == api.NginxRejected }) || last.Due.IsZero() {
+			t.Errorf("said %v", last.Findings)
+		}
+		b.patch = nil
+		time.Sleep(5 * time.Hour)
+		b.did = nil
+		b.wantDone(host1, "patch 1 http://web:8080", "done: ForwardHostCase")
+	})
+}
+
 // While a host waits for its access list, NPM's lists are looked at often.
 func TestExpects(t *testing.T) {
 	b := newBed(t, api.ModeRepair)

@@ -32,7 +32,11 @@ func npmAddr(s *api.Snapshot, t resolve.Topology) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	self := s.Engine.Container(s.Self)
-	for _, a := range append(t.SharedWith(t.NetOwner), t.NetOwner.Attachments...) {
+	at := t.SharedWith(t.NetOwner)
+	for i := range t.NetOwner.Attachments {
+		at = append(at, &t.NetOwner.Attachments[i])
+	}
+	for _, a := range at {
 		if a.IPv4.IsValid() && reaches(self, a.NetworkID) {
 			return netip.AddrPortFrom(a.IPv4, adminPort)
 		}

@@ -28,6 +28,7 @@ type memory struct {
 	serves   map[api.Key][]string              // what each host served
 	idle     map[api.Key]api.IdleSince         // hosts whose service is away
 	expects  map[api.Key]bool                  // what waits for a certificate or an access list
+	rejected map[api.Key]api.Rejected          // by nginx
 	deleted  []time.Time                       // since the last resync
 	// landslide: too many hosts would be deleted at once. When one was kept for
 	// that, it is held until none is to be deleted any more.
@@ -53,6 +54,7 @@ func newMemory() memory {
 		serves:   map[api.Key][]string{},
 		idle:     map[api.Key]api.IdleSince{},
 		expects:  map[api.Key]bool{},
+		rejected: map[api.Key]api.Rejected{},
 	}
 }
 
@@ -65,6 +67,9 @@ func (m *memory) observe(s *api.Snapshot, key api.Key) {
 		s.Idle = map[api.Key]api.IdleSince{key: since}
 	}
 	s.Landslide = m.landslide
+	if was, ok := m.rejected[key]; ok {
+		s.Rejected = map[api.Key]api.Rejected{key: was}
+	}
 	if key.Kind == api.KindContainer {
 		if c := s.Engine.Container(key.ID); c != nil {
 			m.backends[key.ID] = c.Identity()
@@ -121,6 +126,7 @@ func (m *memory) judged(key api.Key, p api.Plan, now time.Time) (first bool) {
 	m.unlink(key)
 	if len(p.Verdicts) == 0 {
 		delete(m.idle, key)
+		delete(m.rejected, key)
 		if isProxyHost {
 			delete(m.resolved, id)
 			delete(m.proven, id)
@@ -173,9 +179,30 @@ func (m *memory) done(a api.Action, now time.Time) {
 		delete(m.idle, a.Host) // it is not counted twice
 		m.deleted = append(m.deleted, now)
 	}
+	delete(m.rejected, a.Host)
 	if id, ok := a.Host.HostID(); ok {
 		delete(m.resolved, id)
 	}
+}
+
+// The pause before a change is tried again that nginx did not accept; then
+// twice as long each time.
+const (
+	firstPause = time.Minute
+	lastPause  = 4 * time.Hour
+)
+
+// refuse remembers a change that nginx did not accept.
+func (m *memory) refuse(a api.Action, err error, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was := m.rejected[a.Host]
+	if was.Change != a.String() {
+		was = api.Rejected{Change: a.String()}
+	}
+	was.Reason, was.Until = err.Error(), now.Add(min(firstPause<<min(was.Times, 10), lastPause))
+	was.Times++
+	m.rejected[a.Host] = was
 }
 
 // watchDeletes notices when more hosts than the limit wait for their deletion,

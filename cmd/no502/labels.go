@@ -47,8 +47,15 @@ What a label says is enforced, again and again. What none says is yours to set
 in NPM's UI, and stays as you left it. Where nothing is said a new host begins
 with the default of the tables below, or else with NPM's own.
 
+Take a label away, and what it set goes back to what it was before, or to NPM's
+default: without access-list the host is open to everybody.
+
 A label that cannot be read or is not known is reported and counts as not said;
-until it is mended, nothing is removed for its container.
+until it is mended, nothing is removed, switched off or opened for its
+container, and what may be meant to protect a host keeps it from being made.
+
+Of two services that claim one domain the one that has it keeps it, else the
+older one gets it. What is found is in no502's log; no502 plan lists it.
 
 The operator's environment can say the same for every route that does not say
 otherwise. This is enforced like a label, but declares no host by itself:

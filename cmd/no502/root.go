@@ -15,7 +15,8 @@ func root() *cobra.Command {
 containers to the network that NPM shares with them, and rewrites a proxy host's
 forward hostname, port and scheme when they are wrong.
 
-Opt a container in with the label no502.enable: "true".`,
+Opt a container in with the label no502.enable: "true", or let no502.host:
+app.example.com make the proxy host as well: no502 labels lists all labels.`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -265,6 +267,9 @@ func (s *settings) credentials() (email, password string, err error) {
 	if s.npmPasswordFile != "" {
 		data, err := os.ReadFile(s.npmPasswordFile)
 		if err != nil {
+			if errors.Is(err, fs.ErrPermission) {
+				err = fmt.Errorf("%w: it must be readable for user %d, who has no further rights: chown it, or chmod 644", err, os.Getuid())
+			}
 			return "", "", fmt.Errorf("reading NPM's password: %w", err)
 		}
 		password = strings.TrimRight(string(data), "\r\n")

@@ -73,7 +73,9 @@ func TestIdle(t *testing.T) {
 			lists: 2, netLists: 2, inspects: 2 * n, connects: 0, streams: 0,
 		})
 		for _, other := range otherLists {
-			want(t, "ten minutes", got, map[string]int{other: 10 + 2}) // they change seldom: once a minute
+			if n := got[other]; n < 10 || n > 12 { // they change seldom: once a minute, and at a resync
+				t.Errorf("%s was asked %d times in ten minutes", other, n)
+			}
 		}
 		if said := w.log.take(); len(said) > 0 {
 			t.Errorf("logged while nothing happened: %q", said)

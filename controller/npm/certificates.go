@@ -39,15 +39,24 @@ func readCertificates(body io.Reader) (*[]api.Certificate, error) {
 		if json.Unmarshal(raw, &row) != nil || row.ID <= 0 {
 			return errors.New("a certificate's row has no id") // and nothing of it is shown
 		}
-		expires, err := time.Parse(time.DateTime, string(row.Expires))
-		if err != nil {
-			expires = time.Time{}
-		}
+		expires := expiry(string(row.Expires))
 		all = append(all, api.Certificate{ID: int(row.ID), Name: string(row.Name), Provider: string(row.Provider),
 			Domains: row.Domains, Expires: expires})
 		return nil
 	})
 	return &all, err
+}
+
+// expiry reads the end of a certificate: SQLite gives it without a zone, other
+// databases in ISO 8601. One that cannot be read is taken for far away, lest a
+// certificate that works is dropped.
+func expiry(text string) time.Time {
+	for _, layout := range []string{time.DateTime, time.RFC3339Nano} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t
+		}
+	}
+	return time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 }
 
 func sameCertificates(a, b []api.Certificate) bool {

@@ -32,6 +32,9 @@ func (c *Client) Create(ctx context.Context, k api.Kind, fields api.Fields, own 
 			err = c.taken(k, fields, own)
 		}
 		if err == nil {
+			err = c.protects(ctx, fields)
+		}
+		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
@@ -94,6 +97,8 @@ func (c *Client) create(ctx context.Context, k api.Kind, fields api.Fields, own 
 		if lookErr == nil {
 			if taken := c.taken(k, fields, own); taken != nil {
 				err = taken
+			} else {
+				err = fmt.Errorf("%w: by a host that user %s does not see; in NPM, under Users, Edit Permissions, give it Item Visibility: All Items", err, c.session.name())
 			}
 		}
 		return api.Key{}, foreign, fmt.Errorf("a new %s: %w", kinds[k].noun, err)

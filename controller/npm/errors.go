@@ -123,6 +123,9 @@ func (e *RejectedError) Error() string {
 
 func (e *RejectedError) Unwrap() error { return e.Err }
 
+// Is makes it an api.ErrRejected, too.
+func (e *RejectedError) Is(target error) bool { return target == api.ErrRejected }
+
 // OutcomeError says that a write got no clear answer, and what became of it.
 // Where NPM kept it, or that is not known, the host is saved again until NPM
 // answers clearly, since nginx may not have what NPM's row says.

@@ -30,11 +30,14 @@ func (c *Client) Enable(ctx context.Context, key api.Key, from, to api.Fields, o
 			return c.put(ctx, before, ch)
 		}
 		defer c.hush(key)()
+		if err := c.protects(ctx, ch.fields); err != nil {
+			return err
+		}
 		if len(ch.fields) > 0 {
-			if _, err := c.send(ctx, key, ch.body(), false); err != nil {
-				return c.failed(ctx, before, ch, err)
+			first := change{fields: ch.fields}
+			if _, err := c.send(ctx, key, first.body(), false); err != nil {
+				return c.failed(ctx, before, first, err)
 			}
-			ch = change{}
 		}
 		on, err := c.toggled(ctx, key, true)
 		if err != nil {
@@ -74,8 +77,16 @@ func (c *Client) Disable(ctx context.Context, key api.Key, own *api.Ownership) e
 			return err
 		}
 		defer c.hush(key)()
-		_, err := c.toggled(ctx, key, false)
-		return err
+		_, failed := c.toggled(ctx, key, false)
+		if failed == nil {
+			return nil
+		}
+		now, _, err := c.get(ctx, key)
+		if err == nil && now.Enabled {
+			// The note would look as if somebody had switched it on again.
+			err = c.note(ctx, now, before.Ownership)
+		}
+		return errors.Join(failed, err)
 	})
 }
 

@@ -302,6 +302,51 @@ func TestEnableProtectsFirst(t *testing.T) {
 	})
 }
 
+// NPM takes the number of an access list that it does not have, and lets
+// everybody in: none is written that is not there at that moment.
+func TestAccessListIsThere(t *testing.T) {
+	bubble(t, func(t *testing.T, v string) {
+		s := newNPM(t, 1, version(v))
+		b := newBed(t, s.API())
+		if err := b.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		from, to := api.Fields{api.FieldAccessList: 0}, api.Fields{api.FieldAccessList: 5}
+		if err := b.Patch(t.Context(), api.HostKey(1), from, to, nil); !errors.Is(err, api.ErrStale) {
+			t.Errorf("patch: %v", err)
+		}
+		fields := was(1).Fields().With(api.Fields{api.FieldDomains: []string{"new.test"}, api.FieldAccessList: 5})
+		if _, err := b.Create(t.Context(), api.KindHost, fields, declared("x", fields)); !errors.Is(err, api.ErrStale) {
+			t.Errorf("create: %v", err)
+		}
+		eq(t, "writes", count(b.calls(), "PUT /nginx/proxy-hosts/1 200")+count(b.calls(), "POST /nginx/proxy-hosts 201"), 0)
+	})
+}
+
+// A host that NPM did not switch off is not noted as if it had.
+func TestDisableNotDone(t *testing.T) {
+	bubble(t, func(t *testing.T, v string) {
+		s := newNPM(t, 1, version(v), fault(func(r *http.Request) *npmtest.Fault {
+			if strings.HasSuffix(r.URL.Path, "/disable") {
+				return &npmtest.Fault{Status: 500, Body: internal}
+			}
+			return nil
+		}))
+		b := newBed(t, s.API())
+		if err := b.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		own := declared("x", nil)
+		own.Disabled = api.DisabledStopped
+		if err := b.Disable(t.Context(), api.HostKey(1), &own); err == nil {
+			t.Error("no error")
+		}
+		if h := b.seen(api.HostKey(1)); !h.Enabled || h.Ownership != nil {
+			t.Errorf("noted: %+v", h.Ownership)
+		}
+	})
+}
+
 // Of a 404 host NPM answers before it is switched off, and crashes if that is
 // asked for twice.
 func TestDisableDeadHostTakesItsTime(t *testing.T) {

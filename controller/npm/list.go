@@ -27,7 +27,6 @@ const (
 type list struct {
 	path string
 	kind api.Kind // of the hosts in it; empty: no hosts
-	what string   // in messages
 }
 
 // lists are all of them. The first is the one without which nothing can be done.
@@ -36,10 +35,10 @@ func lists() []list {
 	for _, k := range api.HostKinds() {
 		all = append(all, listOf(k))
 	}
-	return append(all, list{path: certificatesPath, what: "certificates"}, list{path: accessListsPath, what: "access lists"})
+	return append(all, list{path: certificatesPath}, list{path: accessListsPath})
 }
 
-func listOf(k api.Kind) list { return list{path: kinds[k].path, kind: k, what: kinds[k].noun + "s"} }
+func listOf(k api.Kind) list { return list{path: kinds[k].path, kind: k} }
 
 // entry identifies what is known of a host, to notice a change of it.
 type entry struct {
@@ -145,7 +144,7 @@ func (c *Client) read(l list, body io.Reader, f *found) (err error) {
 	switch {
 	case l.kind != "":
 		var rows []listed
-		err = eachRow(body, l.what, func(raw json.RawMessage) error {
+		err = eachRow(body, kinds[l.kind].noun+"s", func(raw json.RawMessage) error {
 			row, err := c.decodeListed(l.kind, raw)
 			rows = append(rows, row)
 			return err

@@ -27,9 +27,8 @@ type Options struct {
 	// DialContext makes the connections to NPM; nil: a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Credentials of an NPM user who may manage all proxy hosts; what else it
-	// may not see counts as not known. Asked at
-	// each login, so that a changed file counts, and every second while NPM
-	// refuses what they were.
+	// may not see counts as not known. Asked at each login, so that a changed
+	// file counts, and every second while NPM refuses what they were.
 	Credentials func() (identity, secret string, err error)
 	// DataDir is NPM's data directory, mounted read-only. Empty or absent:
 	// changes are noticed by polling alone.

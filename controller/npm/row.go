@@ -18,6 +18,8 @@ const (
 	metaOnline = "nginx_online"
 	metaErr    = "nginx_err"
 	metaOurs   = "no502"
+	// unreadable stands for an instance of which nothing can be read.
+	unreadable = "unreadable"
 )
 
 // row is a host as NPM's API shows it: the fields that no502 reads.
@@ -94,8 +96,15 @@ func readMeta(h *api.Host, raw json.RawMessage) {
 	if json.Unmarshal(meta[metaErr], &text) == nil {
 		h.NginxErr = string(text)
 	}
+	if len(meta[metaOurs]) == 0 || meta[metaOurs][0] != '{' {
+		return
+	}
 	var ours api.Ownership
-	if json.Unmarshal(meta[metaOurs], &ours) == nil && (ours.Backend != "" || ours.Instance != "") {
+	if json.Unmarshal(meta[metaOurs], &ours) != nil {
+		// Another version's, or damaged: whoever's it is, it is not to be lost.
+		ours = api.Ownership{Instance: unreadable}
+	}
+	if ours.Backend != "" || ours.Instance != "" {
 		h.Ownership = &ours
 	}
 }

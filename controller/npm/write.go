@@ -45,8 +45,34 @@ func (c *Client) Patch(ctx context.Context, key api.Key, from, to api.Fields, ow
 		if err != nil || ch.empty() {
 			return err
 		}
+		if err := c.protects(ctx, ch.fields); err != nil {
+			return err
+		}
 		return c.put(ctx, before, ch)
 	})
+}
+
+// protects makes sure that the access list is there that fields name: NPM takes
+// any number, and lets everybody in by one that it does not have. A list that
+// is gone is an api.ErrStale.
+func (c *Client) protects(ctx context.Context, fields api.Fields) error {
+	id := fields.Int(api.FieldAccessList)
+	if id == 0 {
+		return nil
+	}
+	news, err := c.look(ctx, list{path: accessListsPath})
+	if err != nil {
+		return err
+	}
+	c.tell(news...)
+	there := false
+	c.View(func(n *api.NPM) {
+		there = n.AccessLists == nil || slices.ContainsFunc(n.AccessLists, func(l api.AccessList) bool { return l.ID == id })
+	})
+	if !there {
+		return fmt.Errorf("NPM has no access list %d any more: %w", id, api.ErrStale)
+	}
+	return nil
 }
 
 // Resave writes a host as it is, which makes nginx look up its names anew.

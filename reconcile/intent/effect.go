@@ -65,7 +65,7 @@ func (r *reader) defaults(d *draft, declared kinds) {
 	for i := range fields {
 		f := &fields[i]
 		if v, ok := r.p.Defaults[f.name]; ok && !f.alone && !d.says(i) && f.works(declared, d.Name) {
-			_ = f.read(target{in: &r.in, route: d}, f.trim(v)) // CheckDefaults refuses what cannot be read
+			_ = f.read(target{in: r.in, route: d}, f.trim(v)) // CheckDefaults refuses what cannot be read
 		}
 	}
 }

@@ -16,13 +16,16 @@ type field struct {
 	kinds   kinds // the kinds of hosts that it is for; none: the whole container
 	read    func(target, string) error
 
-	declares kinds    // the kind of host that it declares
-	refines  bool     // counts for hosts that people made by hand as well
-	alone    bool     // every service says its own: no operator-wide default
-	shuts    bool     // counts as said even if it cannot be read
-	claim    string   // the field of NPM's that it claims
-	begins   bool     // the claimed field is true in a new host where nothing is said
-	also     []string // what people call it by mistake
+	declares kinds // the kind of host that it declares
+	refines  bool  // counts for hosts that people made by hand as well
+	alone    bool  // every service says its own: no operator-wide default
+	shuts    bool  // counts as said even if it cannot be read
+	// withholds: if it cannot be read no host is made, lest something else is
+	// published than was meant.
+	withholds bool
+	claim     string   // the field of NPM's that it claims
+	begins    bool     // the claimed field is true in a new host where nothing is said
+	also      []string // what people call it by mistake
 }
 
 // subject is a group of labels in the reference.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/no502/no502/api"
@@ -31,15 +32,22 @@ func (r *reader) invalid(l label, f *field, err error) {
 	r.in.Unclear = true
 }
 
-func (r *reader) unknown(l label) {
+// unknown reports a label that there is not. It may be meant to keep visitors
+// out: then the host is not to be published without it.
+func (r *reader) unknown(l label) (withheld bool) {
 	r.in.Unclear = true
-	message := fmt.Sprintf("the label %s is not one that no502 knows", quote(r.p.Prefix+"."+l.name))
+	message := fmt.Sprintf("the label %s is not one that no502 knows", quote(r.key("", l.name)))
 	if len(r.in.Findings) >= maxFindings {
 		r.left++ // without looking for what was meant, which takes a while
-		return
+		return true
 	}
-	near := r.p.Prefix + "." + nearest(l.name)
-	r.find(api.UnknownLabel, message, fmt.Sprintf("did you mean %s?", near), near)
+	near := r.key("", nearest(l.name))
+	fix := fmt.Sprintf("did you mean %s?", near)
+	if withheld = strings.HasSuffix(near, ".access-list") || strings.HasSuffix(near, ".advanced-config"); withheld {
+		fix += " Until it is mended, no host is made that it may be meant to protect."
+	}
+	r.find(api.UnknownLabel, message, fix, near)
+	return withheld
 }
 
 // rest tells of the findings that there was no room for.
@@ -55,10 +63,11 @@ func (r *reader) rest() {
 
 // said is a label as a person knows it.
 func (r *reader) said(l label) string {
+	key := r.key("", l.name)
 	if l.foreign {
-		return r.p.Prefix + "." + l.name + " (as another tool's label is read)"
+		key += " (as another tool's label is read)"
 	}
-	return r.p.Prefix + "." + l.name
+	return key
 }
 
 // key is the label for a field of a route.

@@ -75,16 +75,10 @@ func (r *reader) unrepeat() {
 // portTaken finds out whether an earlier route has the stream's port.
 func (r *reader) portTaken(d *draft, taken map[string]string) bool {
 	key := r.key(d.Name, "stream")
-	var names []string
-	if d.Stream.TCP {
-		names = append(names, fmt.Sprintf("%d/tcp", d.Stream.Port))
-	}
-	if d.Stream.UDP {
-		names = append(names, fmt.Sprintf("%d/udp", d.Stream.Port))
-	}
+	names := api.StreamNames(int(d.Stream.Port), d.Stream.TCP, d.Stream.UDP)
 	for _, name := range names {
 		if other, repeated := taken[name]; repeated {
-			r.find(api.StreamConflict, fmt.Sprintf("the port %s is said by %s, so that %s cannot have it", name, other, key),
+			r.find(api.StreamConflict, fmt.Sprintf("the %s is said by %s, so that %s cannot have it", name, other, key),
 				"say another port in one of them")
 			return true
 		}

@@ -34,17 +34,17 @@ func Of(c *api.Container, p api.Policy) Intent {
 	if len(labels)+len(found) == 0 {
 		return Intent{Egress: egress(p)}
 	}
-	r := reader{p: p, in: Intent{Egress: egress(p), Findings: found, Unclear: len(found) > 0}}
+	in := Intent{Egress: egress(p), Findings: found, Unclear: len(found) > 0}
+	r := reader{p: p, in: &in}
 	r.read(labels)
 	r.finish()
-	return r.in
+	return in
 }
 
 // egress is the one default that counts for containers without any label.
 func egress(p api.Policy) bool {
-	v, said := p.Defaults["egress"]
-	on, err := boolean(v)
-	return said && err == nil && on
+	on, err := boolean(p.Defaults["egress"])
+	return err == nil && on
 }
 
 // Concerns reports whether a container's labels speak to no502 at all, or have

@@ -49,7 +49,7 @@ func under(prefix, key string) (string, bool) {
 // reader makes an Intent of labels.
 type reader struct {
 	p      api.Policy
-	in     Intent
+	in     *Intent
 	routes []*draft
 	left   int // findings that there was no room for
 }
@@ -70,11 +70,12 @@ func (r *reader) read(labels []label) {
 		enable = enable || l.name == "enable"
 		at, known := locate(l.name)
 		if !known {
-			r.unknown(l)
-			r.route(at.route).spoilt = true
+			d := r.route(at.route)
+			d.spoilt = true
+			d.Withheld = r.unknown(l) || d.Withheld
 			continue
 		}
-		t := target{in: &r.in}
+		t := target{in: r.in}
 		if fields[at.field].kinds != 0 {
 			t.route = r.route(at.route)
 		}
@@ -95,7 +96,7 @@ func (r *reader) set(t target, i int, l label) {
 	f := &fields[i]
 	if f.claim == api.FieldAdvanced && !r.p.Snippets {
 		r.find(api.NotPermitted, "the label "+r.said(l)+" is refused unless the operator sets NO502_ALLOW_SNIPPETS=true",
-			"ask the operator, or take the label away")
+			"ask the operator, or take the label away; until then no host is made without it")
 		if t.route != nil {
 			t.route.Withheld = true
 		}
@@ -107,6 +108,7 @@ func (r *reader) set(t target, i int, l label) {
 	}
 	if t.route != nil {
 		t.route.spoilt = t.route.spoilt || err != nil
+		t.route.Withheld = t.route.Withheld || err != nil && f.withholds
 		if err == nil || f.shuts {
 			t.route.said |= 1 << i
 		}

@@ -40,7 +40,7 @@ func Reference() []Subject {
 }
 
 func (k kinds) list() (list []api.Kind) {
-	for i, kind := range []api.Kind{api.KindHost, api.KindRedirection, api.KindStream, api.KindDeadHost} {
+	for i, kind := range api.HostKinds() {
 		if k>>i&1 == 1 {
 			list = append(list, kind)
 		}

@@ -81,6 +81,10 @@ type End string
 // DefaultGrace is how long a service may be away before its end comes.
 const DefaultGrace = 30 * time.Second
 
+// LeastGrace is the shortest grace: `docker compose down` stops no502 itself
+// about as soon as its services.
+const LeastGrace = 5 * time.Second
+
 // The ends.
 const (
 	Keep    End = "keep"

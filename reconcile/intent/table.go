@@ -49,7 +49,7 @@ var subjects = []subject{
 		{name: "scheme", values: `"http" or "https"`, initial: asked, example: "https", kinds: proxy, refines: true, also: []string{"protocol"},
 			meaning: "Forward with this scheme.",
 			read:    into(oneOf("http", "https"), func(t target) *string { return &t.route.Scheme })},
-		{name: "upstream", values: services, initial: "this container", example: "backend", kinds: proxy | streams, alone: true,
+		{name: "upstream", values: services, initial: "this container", example: "backend", kinds: proxy | streams, alone: true, withholds: true,
 			also: []string{"service", "backend", "target"}, meaning: "Forward to another service, which is opted in as well.",
 			read: into(service, func(t target) *string { return &t.route.Upstream })},
 	}, []string{"host: app.example.com", `port: "8080"`, "api.host: api.example.com", `api.port: "9000"`}},
@@ -129,7 +129,7 @@ var subjects = []subject{
 	}, []string{"host: example.com", "redirect-from: www.example.com"}},
 
 	{"Streams", []field{
-		{name: "stream", values: "a port such as 25565, 53/udp or 5432/tcp+udp, but not 80, 81 or 443", example: "25565", kinds: streams, declares: streams, alone: true,
+		{name: "stream", values: "a port such as 25565, 53/udp or 5432/tcp+udp, but not 80, 81, 443 or 3000", example: "25565", kinds: streams, declares: streams, alone: true,
 			also:    []string{"tcp", "udp"},
 			meaning: "Forward this port of NPM's container, which must publish it, to the same port of this container or to the one that port says.",
 			read:    into(stream, func(t target) **Stream { return &t.route.Stream })},

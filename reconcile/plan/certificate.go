@@ -45,9 +45,13 @@ func (j *judgement) certificate(row, want api.Fields) {
 				Fix:     "upload one in NPM, or ask for one with the label certificate: letsencrypt",
 			})
 		}
-		want[api.FieldCertificate] = 0
-		if best != nil {
+		switch {
+		case best != nil:
 			want[api.FieldCertificate] = best.ID
+		case j.serves(row.Int(api.FieldCertificate), domains): // though it expired
+			want[api.FieldCertificate] = row.Int(api.FieldCertificate)
+		default:
+			want[api.FieldCertificate] = 0
 		}
 	case intent.CertificateNone:
 		want[api.FieldCertificate] = 0
@@ -61,6 +65,13 @@ func (j *judgement) certificate(row, want api.Fields) {
 		j.keep(row, want, api.FieldCertificate)
 		j.namedCertificate(said, domains, want)
 	}
+}
+
+// serves: NPM has a certificate, and it is for one of these domains.
+func (j *judgement) serves(id int, domains []string) bool {
+	return slices.ContainsFunc(j.s.NPM.Certificates, func(c api.Certificate) bool {
+		return c.ID == id && slices.ContainsFunc(domains, func(d string) bool { _, covered := covers(&c, d); return covered })
+	})
 }
 
 // domains are those that the host serves, or is to serve.
@@ -133,6 +144,7 @@ func count(is bool) int {
 
 // covers: a wildcard stands for one level, and not for the domain itself.
 func covers(c *api.Certificate, domain string) (exact, covered bool) {
+	domain = strings.ToLower(domain) // NPM keeps what somebody typed
 	for _, name := range c.Domains {
 		name = strings.ToLower(name)
 		if name == domain {
@@ -281,7 +293,7 @@ func (j *judgement) refusedLately() *api.Finding {
 	}
 	doublings := min(max(o.LetsEncrypt.Failures-1, 0), 8) // anybody may write into the meta
 	again := o.LetsEncrypt.Last.Add(min(firstPause<<doublings, lastPause))
-	if !j.s.Now.Before(again) || o.LetsEncrypt.Last.After(j.s.Now.Add(time.Hour)) {
+	if !j.s.Now.Before(again) {
 		return nil
 	}
 	j.due(again)

@@ -188,6 +188,9 @@ func (j *judgement) refused(name string) *api.Finding {
 	if why != "" {
 		f.Message += ", " + why
 	}
+	if h.Mark() == api.MarkOff {
+		f.Fix = "remove that line from its Advanced tab in NPM, or the domain from the labels"
+	}
 	return &f
 }
 
@@ -235,7 +238,7 @@ func (j *judgement) accessList(row, want api.Fields) {
 		}
 	}
 	j.keep(row, want, api.FieldAccessList)
-	open := row.Int(api.FieldAccessList) == 0
+	open := !j.hasAccessList(row.Int(api.FieldAccessList))
 	j.unprotected = open && (j.new || j.ours() || j.protected())
 	j.untouchable = open
 	outcome := "keeps the one that it has"
@@ -255,6 +258,13 @@ func (j *judgement) accessList(row, want api.Fields) {
 		f.Fix = "give the user the permission to view access lists in NPM"
 	}
 	j.fail(&j.v.InSync, f)
+}
+
+// hasAccessList: NPM has it, as far as that can be seen. A host whose list was
+// deleted is open, though its row may still name it.
+func (j *judgement) hasAccessList(id int) bool {
+	return id != 0 && (j.s.NPM.AccessLists == nil ||
+		slices.ContainsFunc(j.s.NPM.AccessLists, func(l api.AccessList) bool { return l.ID == id }))
 }
 
 // protected: no502 gave the host an access list.

@@ -263,7 +263,7 @@ func (j *judgement) reached() (up, at []*api.Container) {
 	}
 	up, at = named(up, at)
 	if len(up) == 0 {
-		j.down()
+		j.reportDown(j.m.Containers)
 	} else if waiting {
 		j.set(&j.v.Ready, api.Unknown, "", "")
 	}
@@ -311,9 +311,9 @@ func (j *judgement) replicas() []*api.Container {
 	return j.s.Engine.Replicas(j.m.Backend)
 }
 
-// down reports the replicas that do not run.
-func (j *judgement) down() {
-	for _, c := range j.m.Containers {
+// reportDown reports the replicas that do not run.
+func (j *judgement) reportDown(replicas []*api.Container) {
+	for _, c := range replicas {
 		if f := down(c); f != nil {
 			j.fail(&j.v.Ready, *f)
 		}
@@ -356,8 +356,11 @@ func (j *judgement) forwardHost(at []*api.Container) string {
 // oneOfMany: a host that labels declare means all replicas of its service, where
 // they have a name in common.
 func (j *judgement) oneOfMany(at []*api.Container) *api.Finding {
+	if j.claim == nil || len(at) < 2 {
+		return nil
+	}
 	name := resolve.Name(j.s, j.t, j.m, at)
-	if j.claim == nil || len(at) < 2 || name == j.h.Forward.Host || itsName(at, name) ||
+	if name == j.h.Forward.Host || itsName(at, name) ||
 		!slices.ContainsFunc(at, func(c *api.Container) bool { return !j.t.Answers(c, j.h.Forward.Host) }) {
 		return nil
 	}

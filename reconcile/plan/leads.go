@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -93,10 +92,7 @@ func (j *judgement) portOf(c *api.Container, up, at []*api.Container, field stri
 	case len(up) > 0 && j.fresh(up):
 		j.due(j.s.Now.Add(freshPause)) // the others may yet answer
 	}
-	names := make([]string, len(ports))
-	for i, port := range ports {
-		names[i] = strconv.Itoa(int(port))
-	}
+	names := portNames(ports)
 	f := api.Finding{
 		Code:       api.PortAmbiguous,
 		Message:    fmt.Sprintf("it is not clear which port of %s is meant: %s", c.Name, strings.Join(names, ", ")),

@@ -100,14 +100,17 @@ func (j *judgement) idle() (api.Idle, time.Duration) {
 	o := j.h.Ownership
 	if j.claim != nil {
 		r := j.claim.Route
-		if r.OnStop == intent.Keep || !j.stopped(j.claim.Lead.Identity()) {
+		if r.OnStop == intent.Keep || j.claim.Intent.Unclear || !j.stopped(j.claim.Lead.Identity()) {
 			return api.Idle{}, 0
 		}
 		return api.Idle{Why: api.DisabledStopped, Delete: r.OnStop == intent.Delete && j.ours()}, r.Grace
 	}
 	end, grace := intent.End(o.OnRemove), intent.DefaultGrace
-	if d, err := time.ParseDuration(o.Grace); err == nil && d > 0 {
+	if d, err := time.ParseDuration(o.Grace); err == nil && d >= intent.LeastGrace {
 		grace = d
+	}
+	if _, elsewhere := resolve.ClaimOf(j.s, j.p, j.h.Owner()); elsewhere {
+		return api.Idle{}, 0 // another host is the claim's: this one is somebody's copy
 	}
 	if end == intent.Keep && j.heir == nil || j.doubtful() {
 		return api.Idle{}, 0
@@ -115,13 +118,14 @@ func (j *judgement) idle() (api.Idle, time.Duration) {
 	return api.Idle{Why: api.DisabledRemoved, Delete: j.heir == nil && (end == intent.Delete || j.inTheWay())}, grace
 }
 
-// inTheWay: all that the host serves is claimed by others, who cannot have it
-// while NPM has this host, though switched off.
+// inTheWay: all that the host serves is claimed by others of its own Compose
+// project, who cannot have it while NPM has this host, though switched off.
 func (j *judgement) inTheWay() bool {
 	names := j.h.Serves()
+	project, _, composed := strings.Cut(string(j.h.Owner().Service), "/")
 	return len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool {
-		_, claimed := resolve.Claimant(j.s, j.p, name)
-		return !claimed
+		by, claimed := resolve.Claimant(j.s, j.p, name)
+		return !claimed || by.Lead.Identity() != j.h.Owner().Service && (!composed || by.Lead.Project() != project)
 	})
 }
 
@@ -172,9 +176,9 @@ func (j *judgement) says(idle api.Idle, grace time.Duration) string {
 	case idle.Delete && j.claim == nil && j.inTheWay():
 		return fmt.Sprintf("no502 deletes it after %v, since other labels claim all that it serves", grace)
 	case idle.Delete:
-		return fmt.Sprintf("no502 deletes it after %v, as the labels say", grace)
+		return fmt.Sprintf("no502 deletes it after %v", grace)
 	}
-	return fmt.Sprintf("no502 switches it off after %v, as the labels say", grace)
+	return fmt.Sprintf("no502 switches it off after %v", grace)
 }
 
 func (j *judgement) remove(because api.Code) {

@@ -163,10 +163,7 @@ func (j *judgement) onlyPort(up, at []*api.Container) (uint16, bool) {
 }
 
 func (j *judgement) portAmbiguous(c *api.Container, ports []uint16) {
-	names := make([]string, len(ports))
-	for i, port := range ports {
-		names[i] = strconv.Itoa(int(port))
-	}
+	names := portNames(ports)
 	f := api.Finding{
 		Code: api.PortAmbiguous,
 		Message: fmt.Sprintf("nothing listens on port %d of %s, and several other ports may be meant: %s",
@@ -249,6 +246,14 @@ func leadsTo(cs []*api.Container, port uint16) (inner uint16, ok bool) {
 		}
 	}
 	return inner, ok
+}
+
+func portNames(ports []uint16) []string {
+	names := make([]string, len(ports))
+	for i, port := range ports {
+		names[i] = strconv.Itoa(int(port))
+	}
+	return names
 }
 
 func tcpPorts(c *api.Container) []uint16 {

@@ -195,7 +195,7 @@ func made(a api.Action) *api.Host {
 
 var (
 	variable = regexp.MustCompile(`^\$no502_[a-z0-9_]+$`)
-	snippet  = regexp.MustCompile(`^(rewrite \^[A-Za-z0-9._~/\\-]+\(\?:/\(\.\*\)\)\?\$ /\$1 break;\n)?set \$no502_[a-z0-9_]+ "[A-Za-z0-9_.-]+";$`)
+	snippet  = regexp.MustCompile(`^set \$no502_[a-z0-9_]+ "[A-Za-z0-9_.-]+";(\nrewrite \^[A-Za-z0-9._~/\\-]+\(\?:/\(\.\*\)\)\?\$ /\$1 break;)?$`)
 )
 
 // checkFields: what is written is what labels say, or no502 wrote before; and
@@ -287,7 +287,9 @@ func (w *world) mayAttach(c *api.Container, p api.Plan) bool {
 		if w.net(user) != c || in.Denied || intent.Of(c, w.policy).Denied {
 			continue
 		}
-		if in.Enabled || w.policy.Scope == api.ScopeAll {
+		if w.policy.Scope == api.ScopeAll || slices.ContainsFunc(w.containers, func(replica *api.Container) bool {
+			return replica.Identity() == user.Identity() && intent.Of(replica, w.policy).Enabled // it is the service that is opted in
+		}) {
 			return true
 		}
 		if slices.ContainsFunc(p.Verdicts, func(v api.Verdict) bool {

@@ -13,7 +13,7 @@ import (
 // without touching or probing anything.
 func (j *judgement) report() {
 	if !slices.ContainsFunc(j.m.Containers, (*api.Container).Up) {
-		j.down()
+		j.reportDown(j.m.Containers)
 		return
 	}
 	if j.throughMachine() {

@@ -19,13 +19,8 @@ func (j *judgement) stream() {
 	}
 	j.v.Backend = service[0].Identity()
 	j.set(&j.v.Resolved, api.True, "", string(resolve.ByLabel))
-	if slices.ContainsFunc(service, (*api.Container).Up) {
-		return
-	}
-	for _, c := range service {
-		if f := down(c); f != nil {
-			j.fail(&j.v.Ready, *f)
-		}
+	if !slices.ContainsFunc(service, (*api.Container).Up) {
+		j.reportDown(service)
 	}
 }
 

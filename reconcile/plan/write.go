@@ -61,10 +61,20 @@ func (j *judgement) write() {
 		j.askForCertificate()
 		return
 	}
-	j.builder.act(api.Action{
+	a := api.Action{
 		Op: api.OpPatch, Host: j.v.Key, Domain: j.v.Name, Because: j.because,
 		From: from, To: to, Ownership: own,
-	})
+	}
+	if was := j.s.Rejected[j.v.Key]; was.Change == a.String() && j.s.Now.Before(was.Until) {
+		j.v.Findings = append(j.v.Findings, api.Finding{
+			Code:    api.NginxRejected,
+			Message: "what is to be written does not pass: " + was.Reason,
+			Fix:     "correct what nginx names, in NPM or in the labels; no502 tries again, less and less often",
+		})
+		j.due(was.Until)
+		return
+	}
+	j.builder.act(a)
 }
 
 // handMade reports how a 404 host that somebody made by hand differs. It cannot
@@ -114,8 +124,10 @@ func (j *judgement) ownership(from, to api.Fields, released []string) *api.Owner
 	if j.v.Endpoint != (api.Endpoint{}) {
 		own.Backend = j.v.Backend
 	}
-	if to.Int(api.FieldCertificate) != 0 {
+	if asked := own.LetsEncrypt; to.Int(api.FieldCertificate) != 0 {
 		own.LetsEncrypt = nil
+	} else if asked != nil && asked.Error == api.Unanswered {
+		own.LetsEncrypt = &api.Attempt{Failures: asked.Failures, Last: asked.Last, Error: "no502 was stopped before the answer came"}
 	}
 	own.Wrote = own.Wrote.With(to)
 	for _, name := range released {
@@ -142,6 +154,9 @@ func (j *judgement) ownership(from, to api.Fields, released []string) *api.Owner
 func (j *judgement) sign(own *api.Ownership) {
 	r := j.claim.Route
 	own.Service, own.Route, own.Readers = j.claim.Lead.Identity(), r.Name, resolve.Readers(j.p)
+	if j.claim.Intent.Unclear {
+		return // what cannot be read may be about the end
+	}
 	if own.OnRemove = string(r.OnRemove); r.OnRemove == intent.Disable {
 		own.OnRemove = ""
 	}
@@ -158,7 +173,7 @@ func (j *judgement) disowned(own *api.Ownership) bool {
 		return false
 	}
 	return o == nil || o.Service != own.Service || o.Route != own.Route || o.OnRemove != own.OnRemove ||
-		o.Grace != own.Grace || !slices.Equal(o.Readers, own.Readers) || o.Disabled != own.Disabled || !maps.EqualFunc(o.Wrote, own.Wrote, same)
+		o.LetsEncrypt != nil && o.LetsEncrypt.Error == api.Unanswered || o.Grace != own.Grace || !slices.Equal(o.Readers, own.Readers) || o.Disabled != own.Disabled || !maps.EqualFunc(o.Wrote, own.Wrote, same)
 }
 
 func same(a, b any) bool { return api.Fields{"": a}.Says("", b) }
@@ -174,10 +189,11 @@ func (j *judgement) untouched(row api.Fields, name string) bool {
 
 // release finds the fields that labels no longer claim: they go back to what
 // they were, unless somebody edited them since. In a host that no502 made that
-// is what NPM begins with.
+// is what NPM begins with. While some label cannot be read nothing goes back: it
+// may only be misspelt, and be what keeps visitors out.
 func (j *judgement) release(row, want api.Fields) (back api.Fields, released []string) {
 	o := j.h.Ownership
-	if o == nil || o.Service == "" || o.Instance != j.p.Instance {
+	if o == nil || o.Service == "" || o.Instance != j.p.Instance || j.claim.Intent.Unclear {
 		return nil, nil
 	}
 	back = api.Fields{}

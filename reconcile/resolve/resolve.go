@@ -45,8 +45,6 @@ type Resolution struct {
 	Candidates []string
 	// Asks whether an address is this machine's.
 	Asks netip.Addr
-	// Claim is what labels declare about the host; nil: nothing.
-	Claim *Claim
 	// Said are the labels of the route that is about the host, declared or not.
 	Said intent.Route
 	// NoUpstream is the name of a service to which the labels lead, and which
@@ -157,7 +155,6 @@ func (r *resolver) npmItself() bool {
 // byLabel: what labels declare about the host; else who claims one of its
 // domains, though the claim is about another host.
 func (r *resolver) byLabel(h *api.Host, claim *Claim) []*api.Container {
-	r.m.Claim = claim
 	// What another service's labels declared means that one.
 	for i := 0; claim == nil && i < len(h.Domains) && !ownedBy(h, r.p); i++ {
 		if c, ok := Claimant(r.s, r.p, strings.ToLower(h.Domains[i])); ok && c.Kind == api.KindHost {

@@ -204,15 +204,15 @@ func (t Topology) Shares(c *api.Container) bool {
 
 // SharedWith returns the container's attachments to networks that NPM is on:
 // the proxy network first, then by name.
-func (t Topology) SharedWith(c *api.Container) []api.Attachment {
-	var list []api.Attachment
-	for _, a := range c.Attachments {
-		if t.shared[a.NetworkID] != nil {
+func (t Topology) SharedWith(c *api.Container) []*api.Attachment {
+	var list []*api.Attachment
+	for i := range c.Attachments {
+		if a := &c.Attachments[i]; t.shared[a.NetworkID] != nil {
 			list = append(list, a)
 		}
 	}
 	if len(list) > 1 {
-		slices.SortFunc(list, func(a, b api.Attachment) int {
+		slices.SortFunc(list, func(a, b *api.Attachment) int {
 			if (a.NetworkID == t.Proxy.ID) != (b.NetworkID == t.Proxy.ID) {
 				if a.NetworkID == t.Proxy.ID {
 					return -1

@@ -40,7 +40,7 @@ var examples = map[string]func(p *project){
 		p.echoes(5432, "db")
 		p.echoes(16379, "store")
 		eventually(p.t, "dns answers by UDP", func(ctx context.Context) error {
-			_, text, err := p.Exec(ctx, p.container("visitor"), stage.Binary, "demo", "datagram", p.container("npm")+":5353", "ping")
+			_, text, err := p.Exec(ctx, p.container("visitor"), stage.Binary, "demo", "datagram", p.container("npm")+":1053", "ping")
 			if err == nil && text != "dns echoes\nping" {
 				err = errors.New(text)
 			}

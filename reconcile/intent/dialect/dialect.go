@@ -23,10 +23,6 @@ import (
 	"github.com/no502/no502/api"
 )
 
-// NotTranslated is what a label of another tool asks for and NPM or no502
-// cannot do, or cannot tell.
-const NotTranslated api.Code = "NotTranslated"
-
 // dialect is how one tool is configured.
 type dialect struct {
 	name string
@@ -160,7 +156,7 @@ func (t *translation) add(dialect string, rt *route) {
 	first := t.routes[name]
 	if differ := differences(first.labels, rt.labels); len(differ) > 0 {
 		t.findings = append(t.findings, api.Finding{
-			Code: NotTranslated,
+			Code: api.NotTranslated,
 			Message: fmt.Sprintf("the labels of %s and again those of %s say where %s goes, with another %s",
 				first.dialect, dialect, quote(rt.subject()), strings.Join(differ, ", ")),
 			Fix: "what " + first.dialect + " said first is taken; remove the labels of the tool that is gone",
@@ -192,7 +188,7 @@ func (t *translation) unread(loud []dialect, labels map[string]string, seen map[
 		}
 		if i := slices.IndexFunc(loud, func(d dialect) bool { return d.owns(key) }); i >= 0 {
 			t.findings = append(t.findings, api.Finding{
-				Code:    NotTranslated,
+				Code:    api.NotTranslated,
 				Message: fmt.Sprintf("the label %s is none of %s's that no502 can translate", quote(key), loud[i].name),
 				Fix:     "remove it, or say what is meant with no502's own labels",
 			})
@@ -207,7 +203,7 @@ const maxFindings = 40
 func (t *translation) bound() {
 	if more := len(t.findings) - maxFindings; more > 0 {
 		t.findings = append(t.findings[:maxFindings:maxFindings], api.Finding{
-			Code:    NotTranslated,
+			Code:    api.NotTranslated,
 			Message: fmt.Sprintf("%d more things in other tools' labels cannot be translated", more),
 			Fix:     "mend those that are listed first",
 		})

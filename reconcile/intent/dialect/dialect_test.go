@@ -194,7 +194,7 @@ func check(t *testing.T, names []string, labels map[string]string) {
 		}
 	}
 	for _, finding := range findings {
-		if text := finding.Message + finding.Fix; !utf8.ValidString(text) || strings.ContainsAny(text, "\n\x00") || finding.Code != dialect.NotTranslated || finding.Fix == "" {
+		if text := finding.Message + finding.Fix; !utf8.ValidString(text) || strings.ContainsAny(text, "\n\x00") || finding.Code != api.NotTranslated || finding.Fix == "" {
 			t.Errorf("%q", text)
 		}
 	}

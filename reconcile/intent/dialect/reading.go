@@ -61,7 +61,7 @@ func (r *reading) label(key string) string {
 }
 
 func (r *reading) find(fix, message string, args ...any) {
-	f := api.Finding{Code: NotTranslated, Message: fmt.Sprintf(message, args...), Fix: fix}
+	f := api.Finding{Code: api.NotTranslated, Message: fmt.Sprintf(message, args...), Fix: fix}
 	if !slices.ContainsFunc(r.findings, func(g api.Finding) bool { return g.Message == f.Message && g.Fix == f.Fix }) {
 		r.findings = append(r.findings, f)
 	}
