@@ -289,3 +289,29 @@ func FuzzMark(f *testing.F) {
 		}
 	})
 }
+
+func TestCovers(t *testing.T) {
+	for _, test := range []struct {
+		names          []string
+		domain         string
+		exact, covered bool
+	}{
+		{[]string{"a.example.com"}, "a.example.com", true, true},
+		{[]string{"A.Example.com"}, "a.example.com", true, true},
+		{[]string{"*.example.com"}, "a.example.com", false, true},
+		{[]string{"*.example.com", "a.example.com"}, "a.example.com", true, true},
+		{[]string{"*.example.com"}, "example.com", false, false},     // not the domain itself
+		{[]string{"*.example.com"}, "a.b.example.com", false, false}, // one level
+		{[]string{"*.example.com"}, "*.example.com", true, true},
+		{[]string{"*.example.com"}, "*.a.example.com", false, false},
+		{[]string{"example.com"}, "a.example.com", false, false},
+		{[]string{"*.com"}, "example.com", false, true},
+		{[]string{"*."}, "localhost", false, false},
+		{nil, "a.example.com", false, false},
+	} {
+		covered, exact := (&Certificate{Domains: test.names}).Covers(test.domain)
+		if exact != test.exact || covered != test.covered {
+			t.Errorf("%v covers %s: %t, exactly: %t", test.names, test.domain, covered, exact)
+		}
+	}
+}

@@ -36,6 +36,36 @@ type Certificate struct {
 	Expires  time.Time // of one that is still being asked for: the past
 }
 
+// Covers reports whether a certificate is for a domain, and whether by that very
+// name: a wildcard stands for one level, and not for the domain itself.
+func (c *Certificate) Covers(domain string) (covered, exact bool) {
+	domain = strings.ToLower(domain) // NPM keeps what somebody typed
+	_, parent, _ := strings.Cut(domain, ".")
+	for _, name := range c.Domains {
+		name = strings.ToLower(name)
+		if name == domain {
+			return true, true
+		}
+		below, wild := strings.CutPrefix(name, "*.")
+		covered = covered || wild && parent == below && below != "" && !strings.HasPrefix(domain, "*")
+	}
+	return covered, false
+}
+
+// Issued reports whether Let's Encrypt gave it for all these domains, and it has
+// not expired at a time.
+func (c *Certificate) Issued(domains []string, at time.Time) bool {
+	return c.Provider == "letsencrypt" && c.Expires.After(at) && !slices.ContainsFunc(domains, func(d string) bool {
+		covered, _ := c.Covers(d)
+		return !covered
+	})
+}
+
+// CertificatePending is for how long after its date of expiry a certificate may
+// be one that is being asked for: NPM dates it at its beginning, in a time zone
+// that it does not say.
+const CertificatePending = 24 * time.Hour
+
 // AccessList is one of NPM's access lists.
 type AccessList struct {
 	ID   int

@@ -14,15 +14,9 @@ import (
 	"github.com/no502/no502/api"
 )
 
-const (
-	// certbotTimeout: NPM answers when certbot is done, which waits for DNS
-	// to spread.
-	certbotTimeout = 15 * time.Minute
-	// pendingFor is how long after its date of expiry a certificate may be one
-	// that is being asked for: NPM dates it at its beginning, and in a time
-	// zone that it does not say.
-	pendingFor = 24 * time.Hour
-)
+// certbotTimeout: NPM answers when certbot is done, which waits for DNS to
+// spread.
+const certbotTimeout = 15 * time.Minute
 
 // readCertificates reads of certificates what is no secret: their meta holds
 // private keys, and the credentials of DNS providers.
@@ -97,7 +91,7 @@ func (c *Client) RequestCertificate(ctx context.Context, domains []string, dnsPr
 		if err != nil {
 			return foreign, err
 		}
-		have, err := c.covered(domains, -pendingFor)
+		have, err := c.covered(domains, -api.CertificatePending)
 		if have || err != nil {
 			return foreign, err
 		}
@@ -155,25 +149,9 @@ func (c *Client) covered(domains []string, left time.Duration) (have bool, err e
 		if n.Certificates == nil {
 			err = fmt.Errorf("user %s lacks a permission (SSL certificates: manage)", c.session.name())
 		}
-		have = slices.ContainsFunc(n.Certificates, func(cert api.Certificate) bool {
-			return cert.Provider == "letsencrypt" && (cert.Expires.IsZero() || time.Until(cert.Expires) > left) &&
-				!slices.ContainsFunc(domains, func(d string) bool { return !covers(cert.Domains, d) })
-		})
+		have = slices.ContainsFunc(n.Certificates, func(cert api.Certificate) bool { return cert.Issued(domains, time.Now().Add(left)) })
 	})
 	return have, err
-}
-
-// covers reports whether a certificate's names, which may be wildcards of one
-// label, stand for a domain.
-func covers(names []string, domain string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		if parent, wild := strings.CutPrefix(name, "*."); wild {
-			if label, rest, ok := strings.Cut(domain, "."); ok && label != "*" && strings.EqualFold(rest, parent) {
-				return true
-			}
-		}
-		return strings.EqualFold(name, domain)
-	})
 }
 
 // askCertbot is the request; of its answer nothing is kept, since that repeats

@@ -85,19 +85,6 @@ func TestCertificatesLeniently(t *testing.T) {
 	}
 }
 
-func TestCovers(t *testing.T) {
-	for _, c := range []struct {
-		name, domain string
-		want         bool
-	}{
-		{"a.test", "a.test", true}, {"A.test", "a.TEST", true}, {"a.test", "b.a.test", false},
-		{"*.a.test", "b.a.test", true}, {"*.a.test", "a.test", false}, {"*.a.test", "c.b.a.test", false},
-		{"*.a.test", "*.a.test", true}, {"*.test", "*.a.test", false}, {"a.test", "*.a.test", false},
-	} {
-		eq(t, c.name+" "+c.domain, covers([]string{"x", c.name}, c.domain), c.want)
-	}
-}
-
 func letsEncrypt(f func(npmtest.LetsEncryptRequest) error) func(*npmtest.Options) {
 	return func(o *npmtest.Options) { o.LetsEncrypt = f }
 }

@@ -2,9 +2,6 @@
 package intent
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/intent/dialect"
 )
@@ -61,32 +58,10 @@ func Concerns(labels map[string]string, p api.Policy) bool {
 	return false
 }
 
-// Domains are all that any route claims, for whatever kind of host.
-func (in Intent) Domains() []string {
-	var all []string
-	for _, r := range in.Routes {
-		all = append(append(all, r.Domains...), r.Parked...)
-		if r.Redirect != nil {
-			all = append(all, r.Redirect.From...)
-		}
-	}
-	return all // of which Of has let none through twice
-}
-
 // Route is the one of a name; "" is the unnamed one.
 func (in Intent) Route(name string) (Route, bool) {
 	for _, r := range in.Routes {
 		if r.Name == name {
-			return r, true
-		}
-	}
-	return Route{}, false
-}
-
-// Serving is the route whose proxy host has a domain.
-func (in Intent) Serving(domain string) (Route, bool) {
-	for _, r := range in.Routes {
-		if slices.ContainsFunc(r.Domains, func(d string) bool { return strings.EqualFold(d, domain) }) {
 			return r, true
 		}
 	}

@@ -70,7 +70,7 @@ func (j *judgement) certificate(row, want api.Fields) {
 // serves: NPM has a certificate, and it is for one of these domains.
 func (j *judgement) serves(id int, domains []string) bool {
 	return slices.ContainsFunc(j.s.NPM.Certificates, func(c api.Certificate) bool {
-		return c.ID == id && slices.ContainsFunc(domains, func(d string) bool { _, covered := covers(&c, d); return covered })
+		return c.ID == id && slices.ContainsFunc(domains, func(d string) bool { covered, _ := c.Covers(d); return covered })
 	})
 }
 
@@ -118,7 +118,7 @@ func (j *judgement) best(certificates []api.Certificate, domains []string) *api.
 		c := &certificates[i]
 		f := fit{c: c, lasts: c.Expires.After(j.s.Now.Add(expiring))}
 		for _, d := range domains {
-			exact, covered := covers(c, d)
+			covered, exact := c.Covers(d)
 			f.covered += count(covered)
 			f.exact += count(exact)
 		}
@@ -140,22 +140,6 @@ func count(is bool) int {
 		return 1
 	}
 	return 0
-}
-
-// covers: a wildcard stands for one level, and not for the domain itself.
-func covers(c *api.Certificate, domain string) (exact, covered bool) {
-	domain = strings.ToLower(domain) // NPM keeps what somebody typed
-	for _, name := range c.Domains {
-		name = strings.ToLower(name)
-		if name == domain {
-			return true, true
-		}
-		_, parent, _ := strings.Cut(domain, ".")
-		if below, wild := strings.CutPrefix(name, "*."); wild && parent != "" && parent == below && !strings.HasPrefix(domain, "*") {
-			covered = true
-		}
-	}
-	return false, covered
 }
 
 // secured are the options that need something of NPM, by their labels.
@@ -200,17 +184,12 @@ func (j *judgement) tls(row, want api.Fields) {
 	}
 }
 
-// pending is for how long after its date of expiry a certificate may be one that
-// is being asked for: NPM dates it at its beginning, in a time zone that it does
-// not say.
-const pending = 24 * time.Hour
-
 // issued is Let's Encrypt's certificate for exactly these domains or more, valid
 // or still being asked for; nil: none was.
 func (j *judgement) issued(domains []string) *api.Certificate {
 	var found []api.Certificate
 	for _, c := range j.s.NPM.Certificates {
-		if c.Provider == "letsencrypt" && c.Expires.Add(pending).After(j.s.Now) && !slices.ContainsFunc(domains, func(d string) bool { _, ok := covers(&c, d); return !ok }) {
+		if c.Issued(domains, j.s.Now.Add(-api.CertificatePending)) {
 			found = append(found, c)
 		}
 	}

@@ -8,32 +8,6 @@ import (
 	"github.com/no502/no502/api"
 )
 
-func TestCovers(t *testing.T) {
-	for _, test := range []struct {
-		names          []string
-		domain         string
-		exact, covered bool
-	}{
-		{[]string{"a.example.com"}, "a.example.com", true, true},
-		{[]string{"A.Example.com"}, "a.example.com", true, true},
-		{[]string{"*.example.com"}, "a.example.com", false, true},
-		{[]string{"*.example.com", "a.example.com"}, "a.example.com", true, true},
-		{[]string{"*.example.com"}, "example.com", false, false},     // not the domain itself
-		{[]string{"*.example.com"}, "a.b.example.com", false, false}, // one level
-		{[]string{"*.example.com"}, "*.example.com", true, true},
-		{[]string{"*.example.com"}, "*.a.example.com", false, false},
-		{[]string{"example.com"}, "a.example.com", false, false},
-		{[]string{"*.com"}, "example.com", false, true},
-		{[]string{"*."}, "localhost", false, false},
-		{nil, "a.example.com", false, false},
-	} {
-		exact, covered := covers(&api.Certificate{Domains: test.names}, test.domain)
-		if exact != test.exact || covered != test.covered {
-			t.Errorf("%v covers %s: %t, exactly: %t", test.names, test.domain, covered, exact)
-		}
-	}
-}
-
 func TestBest(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	certificate := func(id int, days float64, names ...string) api.Certificate {
