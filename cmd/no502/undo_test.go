@@ -62,6 +62,28 @@ func TestUndo(t *testing.T) {
 	})
 }
 
+// What no502 itself would never write is put back all the same.
+func TestUndoOdd(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.host(1, "app", 8080)
+		w.edit(1, map[string]any{"locations": []any{map[string]any{
+			"path": "= /odd", "forward_scheme": "http", "forward_host": "app/v1", "forward_port": 8080,
+		}}})
+		w.app("app", "proxy", func(c *stage.Container) {
+			c.Labels = map[string]string{"no502.host": "app1.example.com", "no502.location.api.path": "/api"}
+		})
+		w.settle()
+		if list, _ := w.row("1")["locations"].([]any); len(list) != 2 {
+			t.Fatalf("locations: %v", list)
+		}
+		_, err := w.undone("app1.example.com")
+		w.must(err)
+		if list, _ := w.row("1")["locations"].([]any); len(list) != 1 || list[0].(map[string]any)["forward_host"] != "app/v1" {
+			t.Errorf("locations: %v", list)
+		}
+	})
+}
+
 // What there is nothing to undo about is told apart.
 func TestUndoNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {

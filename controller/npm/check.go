@@ -26,6 +26,20 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
+// checkChange is check for a host that is there. What it said before no502 wrote
+// to it may be put back, whatever it is.
+func (c *Client) checkChange(key api.Key, from, to api.Fields) error {
+	c.View(func(n *api.NPM) {
+		if h := n.Get(key); h != nil && h.Ownership != nil {
+			to = to.Differing(h.Ownership.Was)
+		}
+	})
+	if err := check(key.Kind, from, to); err != nil {
+		return fmt.Errorf("%s: %w", name(key), err)
+	}
+	return nil
+}
+
 // check reports whether fields may be written to NPM, as an ErrInvalid, where
 // from, what the row says already, is to become to. It is the last check before
 // NPM, which itself looks at no more of a forward host than its length.

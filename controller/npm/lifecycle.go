@@ -15,8 +15,8 @@ import (
 // since after enabling alone nginx does not enforce its access list (measured on
 // 2.15.1 and 2.13.7). A host that is on is patched.
 func (c *Client) Enable(ctx context.Context, key api.Key, from, to api.Fields, own *api.Ownership) error {
-	if err := check(key.Kind, from, to); err != nil {
-		return fmt.Errorf("%s: %w", name(key), err)
+	if err := c.checkChange(key, from, to); err != nil {
+		return err
 	}
 	return c.having(ctx, key, func(ctx context.Context, before *api.Host) error {
 		ch, err := c.changes(before, from, to, own)

@@ -34,8 +34,8 @@ const (
 // written. A host that nginx rejected already is rewritten all the same, and
 // still being rejected is no error.
 func (c *Client) Patch(ctx context.Context, key api.Key, from, to api.Fields, own *api.Ownership) error {
-	if err := check(key.Kind, from, to); err != nil {
-		return fmt.Errorf("%s: %w", name(key), err)
+	if err := c.checkChange(key, from, to); err != nil {
+		return err
 	}
 	return c.having(ctx, key, func(ctx context.Context, before *api.Host) error {
 		if !before.Enabled {
