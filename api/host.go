@@ -105,10 +105,18 @@ func (h *Host) Fields() Fields {
 	return f
 }
 
+// OwnedBy is what an instance of no502 remembers of the host; nil: nothing.
+func (h *Host) OwnedBy(instance string) *Ownership {
+	if h.Ownership == nil || h.Ownership.Instance != instance {
+		return nil
+	}
+	return h.Ownership
+}
+
 // Manager is the other tool, or other no502, that keeps this host, by the mark
 // that it left in the host's meta. Empty: nobody that left one.
 func (h *Host) Manager(instance string) string {
-	if h.Ownership != nil && h.Ownership.Instance != instance {
+	if h.Ownership != nil && h.OwnedBy(instance) == nil {
 		return "the no502 instance " + strconv.QuoteToGraphic(h.Ownership.Instance)
 	}
 	if len(h.Meta) == 0 {

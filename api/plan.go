@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -47,6 +48,11 @@ type Verdict struct {
 	// Due is when the key is worth another look, though nothing happens
 	// meanwhile; zero: not by itself.
 	Due time.Time
+}
+
+// Says reports whether a finding is among the verdict's.
+func (v *Verdict) Says(f Finding) bool {
+	return slices.ContainsFunc(v.Findings, func(o Finding) bool { return o.Code == f.Code && o.Message == f.Message })
 }
 
 // Idle is why a declared host may have to go.

@@ -139,8 +139,8 @@ func (c *Client) toggled(ctx context.Context, key api.Key, on bool) (*api.Host, 
 // error of NPM's after which it is gone.
 func (c *Client) Delete(ctx context.Context, key api.Key) error {
 	err := c.having(ctx, key, func(ctx context.Context, before *api.Host) error {
-		own := before.Ownership
-		if own == nil || own.Instance != c.opt.Instance || own.Origin != api.OriginDeclared {
+		own := before.OwnedBy(c.opt.Instance)
+		if own == nil || own.Origin != api.OriginDeclared {
 			return fmt.Errorf("%s was not made by this no502: %w", name(key), api.ErrStale)
 		}
 		defer c.hush(key)()

@@ -38,7 +38,7 @@ func (b *Board) Verdict(v api.Verdict) {
 	since(&v.InSync, old.InSync, now)
 	b.verdicts[v.Key] = v
 	for _, f := range v.Findings {
-		if !said(old, f) {
+		if !old.Says(f) {
 			b.log.Info("found", "about", v.Name, "finding", f.Code, "message", f.Message, "fix", f.Fix)
 		}
 	}
@@ -82,12 +82,6 @@ func Sort(verdicts []api.Verdict) {
 
 func good(v api.Verdict) bool {
 	return v.Ready.Status == api.True && v.InSync.Status == api.True && len(v.Findings) == 0
-}
-
-func said(v api.Verdict, f api.Finding) bool {
-	return slices.ContainsFunc(v.Findings, func(o api.Finding) bool {
-		return o.Code == f.Code && o.Message == f.Message
-	})
 }
 
 func since(c *api.Condition, old api.Condition, now time.Time) {

@@ -75,7 +75,7 @@ func (b *builder) create(claim *resolve.Claim, v *api.Verdict) {
 		v.Due = j.v.Due
 	}
 	for _, f := range j.v.Findings {
-		if !slices.ContainsFunc(v.Findings, func(said api.Finding) bool { return said.Code == f.Code && said.Message == f.Message }) {
+		if !v.Says(f) {
 			v.Findings = append(v.Findings, f)
 		}
 	}
@@ -119,10 +119,6 @@ func (j *judgement) stoppedForGood() bool {
 // stopped: every container of a service is.
 func (b *builder) stopped(service api.Identity) bool {
 	return !slices.ContainsFunc(b.s.Engine.Replicas(service), func(c *api.Container) bool {
-		switch c.State.Status {
-		case api.Running, api.Paused, api.Restarting:
-			return !c.OneOff()
-		}
-		return false
+		return holdsAddress(c) && !c.OneOff()
 	})
 }

@@ -68,7 +68,8 @@ func (j *judgement) keep(row, want api.Fields, names ...string) {
 
 // ours: no502 made the host.
 func (j *judgement) ours() bool {
-	return j.h.Ownership != nil && j.h.Ownership.Origin == api.OriginDeclared && j.h.Ownership.Instance == j.p.Instance
+	o := j.h.OwnedBy(j.p.Instance)
+	return o != nil && o.Origin == api.OriginDeclared
 }
 
 // names sets the domains, or the ports of a stream, as far as the claim may have

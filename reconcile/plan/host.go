@@ -196,8 +196,8 @@ func (j *judgement) unresolved() {
 
 // repaired: the host says what no502 wrote.
 func (j *judgement) repaired() bool {
-	o := j.h.Ownership
-	return o != nil && o.Wrote.Endpoint() == j.h.Forward && o.Instance == j.p.Instance && !o.Backend.OnMachine()
+	o := j.h.OwnedBy(j.p.Instance)
+	return o != nil && o.Wrote.Endpoint() == j.h.Forward && !o.Backend.OnMachine()
 }
 
 // backend judges a host whose backend is known.

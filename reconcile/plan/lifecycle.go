@@ -14,11 +14,11 @@ import (
 // ended judges whether a declared host's time is over, or back again. It reports
 // whether there is nothing else to say about it.
 func (j *judgement) ended() bool {
-	o := j.h.Ownership
+	o := j.h.OwnedBy(j.p.Instance)
 	switch {
 	case j.h.Mark() == api.MarkOff:
 		return false
-	case o == nil || o.Service == "" || o.Instance != j.p.Instance:
+	case o == nil || o.Service == "":
 		if j.claim != nil && !j.h.Enabled {
 			j.switchedOff()
 		}

@@ -13,7 +13,7 @@ import (
 // that somebody made in NPM stay, and those that gave way to labels come back.
 func (j *judgement) locations(row, want api.Fields) {
 	var wrote, was []api.Location
-	if o := j.h.Ownership; o != nil && o.Instance == j.p.Instance {
+	if o := j.h.OwnedBy(j.p.Instance); o != nil {
 		wrote, was = o.Wrote.Locations(), o.Was.Locations()
 	}
 	if len(j.claim.Route.Locations) == 0 && len(wrote) == 0 {

@@ -44,28 +44,32 @@ func (j *judgement) write() {
 		return
 	}
 	own := j.ownership(from, to, released)
-	if len(j.because) == 0 && (len(to) > 0 || j.disowned(own)) {
+	changed := len(to) > 0 || j.disowned(own)
+	if changed && len(j.because) == 0 {
 		j.wrong(api.Finding{
 			Code:    api.HostDiffers,
 			Message: "what no502 notes in NPM about this host is not up to date",
 		}, "note it")
 	}
-	if j.v.Key.Kind == api.KindDeadHost && j.ours() && (len(to) > 0 || j.disowned(own)) {
+	switch {
+	case changed && j.v.Key.Kind == api.KindDeadHost: // of no502's own
 		j.remove(api.HostDiffers) // and then it is made anew
-		return
-	}
-	if len(to) == 0 && !j.disowned(own) {
+	case changed:
+		j.patch(api.Action{
+			Op: api.OpPatch, Host: j.v.Key, Domain: j.v.Name, Because: j.because,
+			From: from, To: to, Ownership: own,
+		})
+	default:
 		if j.v.InSync.Status == api.Unknown && j.v.Key.Kind != api.KindHost {
 			j.set(&j.v.InSync, api.True, "", "")
 		}
 		j.askForCertificate()
-		return
 	}
-	a := api.Action{
-		Op: api.OpPatch, Host: j.v.Key, Domain: j.v.Name, Because: j.because,
-		From: from, To: to, Ownership: own,
-	}
-	if was := j.s.Rejected[j.v.Key]; was.Change == a.String() && j.s.Now.Before(was.Until) {
+}
+
+// patch plans a write, unless nginx rejected just that lately.
+func (j *judgement) patch(a api.Action) {
+	if was, ok := j.s.Rejected[j.v.Key]; ok && was.Change == a.String() && j.s.Now.Before(was.Until) {
 		j.v.Findings = append(j.v.Findings, api.Finding{
 			Code:    api.NginxRejected,
 			Message: "what is to be written does not pass: " + was.Reason,
@@ -115,7 +119,7 @@ func differences(row, diff api.Fields) string {
 // ownership is what the host's meta is to remember after a write.
 func (j *judgement) ownership(from, to api.Fields, released []string) *api.Ownership {
 	own := api.Ownership{Instance: j.p.Instance, Origin: api.OriginRepaired}
-	if o := j.h.Ownership; o != nil && o.Instance == j.p.Instance {
+	if o := j.h.OwnedBy(j.p.Instance); o != nil {
 		own = *o
 		if !j.overruled {
 			own.Disabled = ""
@@ -180,10 +184,11 @@ func same(a, b any) bool { return api.Fields{"": a}.Says("", b) }
 
 // untouched: the row still says of a field what no502 wrote.
 func (j *judgement) untouched(row api.Fields, name string) bool {
-	if j.h.Ownership == nil || j.h.Ownership.Instance != j.p.Instance {
+	o := j.h.OwnedBy(j.p.Instance)
+	if o == nil {
 		return false
 	}
-	wrote, ok := j.h.Ownership.Wrote[name]
+	wrote, ok := o.Wrote[name]
 	return ok && row.Says(name, wrote)
 }
 
@@ -192,8 +197,8 @@ func (j *judgement) untouched(row api.Fields, name string) bool {
 // is what NPM begins with. While some label cannot be read nothing goes back: it
 // may only be misspelt, and be what keeps visitors out.
 func (j *judgement) release(row, want api.Fields) (back api.Fields, released []string) {
-	o := j.h.Ownership
-	if o == nil || o.Service == "" || o.Instance != j.p.Instance || j.claim.Intent.Unclear {
+	o := j.h.OwnedBy(j.p.Instance)
+	if o == nil || o.Service == "" || j.claim.Intent.Unclear {
 		return nil, nil
 	}
 	back = api.Fields{}

@@ -129,7 +129,7 @@ func Claimant(s *api.Snapshot, p api.Policy, name string) (Claim, bool) {
 		return first(found)
 	}
 	if s.NPM != nil {
-		if h := s.NPM.Serving(name); h != nil && h.Ownership != nil && h.Ownership.Instance == p.Instance {
+		if h := s.NPM.Serving(name); h != nil && h.OwnedBy(p.Instance) != nil {
 			for _, c := range found {
 				if c.Lead.Identity() == h.Owner().Service {
 					return c, true
@@ -178,7 +178,7 @@ func Permitted(p api.Policy, c *api.Container, name string) bool {
 func RowOf(s *api.Snapshot, p api.Policy, c Claim) *api.Host {
 	owner := c.Owner()
 	for _, h := range s.NPM.DeclaredBy(owner.Service) {
-		if h.Owner() == owner && h.Ownership.Instance == p.Instance {
+		if h.Owner() == owner && h.OwnedBy(p.Instance) != nil {
 			return h
 		}
 	}

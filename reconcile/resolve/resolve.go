@@ -174,7 +174,7 @@ func (r *resolver) byLabel(h *api.Host, claim *Claim) []*api.Container {
 
 // ownedBy: labels declared the host to this instance.
 func ownedBy(h *api.Host, p api.Policy) bool {
-	return h.Owner().Service != "" && h.Ownership.Instance == p.Instance
+	return h.Owner().Service != "" && h.OwnedBy(p.Instance) != nil
 }
 
 // said: where labels do not name the host, those of the unnamed route are about
@@ -186,7 +186,7 @@ func (r *resolver) said() {
 }
 
 func (r *resolver) byRepair(h *api.Host) []*api.Container {
-	if o := h.Ownership; o != nil && o.Wrote.Endpoint() == h.Forward && o.Instance == r.p.Instance {
+	if o := h.OwnedBy(r.p.Instance); o != nil && o.Wrote.Endpoint() == h.Forward {
 		return r.s.Engine.Replicas(o.Backend)
 	}
 	return nil
@@ -270,8 +270,8 @@ func (r *resolver) byMemory(h *api.Host) []*api.Container {
 	}
 	// Where a person wrote another host since, that one is meant, if it can be
 	// anything at all.
-	o := h.Ownership
-	if o == nil || o.Instance != r.p.Instance {
+	o := h.OwnedBy(r.p.Instance)
+	if o == nil {
 		return nil
 	}
 	if r.m.Was = api.BareHost(o.Wrote.Text(api.FieldHost)) == r.host; !r.m.Was && !r.nowhere(h) {
