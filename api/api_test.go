@@ -174,8 +174,14 @@ func TestNPMIndices(t *testing.T) {
 		{ID: 1, Forward: Endpoint{"http", "http://LocalHost/", 3000}},
 		{ID: 3, Forward: Endpoint{"http", "[FD00::0:5]", 3000}},
 	})
+	serving := func(domain string) []int {
+		if h := n.Serving(domain); h != nil {
+			return []int{h.ID}
+		}
+		return nil
+	}
 	look := func() []any {
-		return []any{n.ByDomain("a.EXAMPLE.com"), n.ByForward("web"), n.ByForward("fd00::5"), n.ByMachinePort(3000), n.ByMachinePort(80), n.ByBackend("web"), len(n.Hosts())}
+		return []any{serving("a.EXAMPLE.com"), n.ByForward("web"), n.ByForward("fd00::5"), n.ByMachinePort(3000), n.ByMachinePort(80), n.ByBackend("web"), len(n.Hosts())}
 	}
 	if diff := cmp.Diff([]any{[]int{2}, []int{2}, []int{3}, []int{1, 3}, []int(nil), []int{2}, 3}, look()); diff != "" {
 		t.Error(diff)

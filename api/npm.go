@@ -137,18 +137,6 @@ func (n *NPM) Hide(kind Kind, hidden bool) { n.hidden[kind] = hidden }
 // Knows reports whether the hosts of a kind are known.
 func (n *NPM) Knows(kind Kind) bool { return !n.hidden[kind] }
 
-// ByDomain finds the proxy hosts that serve a domain: none or one, NPM sees to
-// it.
-func (n *NPM) ByDomain(domain string) []int {
-	var ids []int
-	for _, key := range n.byDomain[strings.ToLower(domain)] {
-		if id, ok := key.HostID(); ok {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 // Serving finds the host of any kind that serves a domain or a stream's port;
 // nil if none does. Of several streams on one port, which NPM allows, it is the
 // oldest.
