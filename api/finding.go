@@ -40,6 +40,7 @@ const (
 	NPMAmbiguous      Code = "NPMAmbiguous"
 	NPMNeedsRestart   Code = "NPMNeedsRestart"
 	NPMHostMode       Code = "NPMHostMode"
+	NPMStranded       Code = "NPMStranded" // its nginx does not start
 )
 
 // Findings about the backend, which no rewrite repairs.
@@ -66,7 +67,9 @@ const (
 	UnknownLabel   Code = "UnknownLabel"
 	InvalidLabel   Code = "InvalidLabel"
 	NginxRejected  Code = "NginxRejected"
-	NotTranslated  Code = "NotTranslated" // another tool's label that no502 or NPM has no word for
+	// StaticNameMissing: a name is gone that nginx looks up when it loads.
+	StaticNameMissing Code = "StaticNameMissing"
+	NotTranslated     Code = "NotTranslated" // another tool's label that no502 or NPM has no word for
 )
 
 // Findings about what labels declare.

@@ -18,7 +18,12 @@ type NPM struct {
 	byForward index[string, int] // by BareHost
 	byPort    index[uint16, int] // hosts that forward to an address or localhost
 	byBackend index[Identity, int]
+	byStatic  index[string, Key]
 	hidden    map[Kind]bool
+
+	// Stranded: NPM's back end answers, but its nginx does not run, so that
+	// every host is down.
+	Stranded bool
 
 	// Certificates and AccessLists are nil while they are not known: no502's
 	// user may lack the permission.
@@ -83,6 +88,7 @@ func NewNPM(hosts []*Host) *NPM {
 		byForward: make(index[string, int], len(hosts)),
 		byPort:    index[uint16, int]{},
 		byBackend: index[Identity, int]{},
+		byStatic:  index[string, Key]{},
 		hidden:    map[Kind]bool{},
 	}
 	for _, h := range hosts {
@@ -172,6 +178,10 @@ func (n *NPM) ByMachinePort(port uint16) []int { return n.byPort[port] }
 // ByBackend finds the proxy hosts whose last repair meant this backend.
 func (n *NPM) ByBackend(id Identity) []int { return n.byBackend[id] }
 
+// ByStatic finds the hosts of every kind that name this host where nginx looks it
+// up when it loads.
+func (n *NPM) ByStatic(name string) []Key { return n.byStatic[strings.ToLower(name)] }
+
 // SetHost adds a host or replaces what was known of it.
 func (n *NPM) SetHost(h *Host) {
 	key := h.Key()
@@ -181,6 +191,9 @@ func (n *NPM) SetHost(h *Host) {
 	}
 	if o := h.Owner(); o.Service != "" {
 		n.byService.add(o.Service, key)
+	}
+	for _, st := range h.Statics() {
+		n.byStatic.add(st.Name, key)
 	}
 	if key.Kind != KindHost {
 		n.others[key] = h
@@ -208,6 +221,9 @@ func (n *NPM) Remove(key Key) {
 	}
 	if o := old.Owner(); o.Service != "" {
 		n.byService.remove(o.Service, key)
+	}
+	for _, st := range old.Statics() {
+		n.byStatic.remove(st.Name, key)
 	}
 	if key.Kind != KindHost {
 		delete(n.others, key)

@@ -19,6 +19,8 @@ type Ownership struct {
 	Grace    string `json:"grace,omitempty"` // a time.Duration
 	// Disabled says why no502 switched the host off; empty: it did not.
 	Disabled string `json:"disabled,omitempty"`
+	// Missing are the names for which it is off; see DisabledStatic.
+	Missing []string `json:"missing,omitempty"`
 
 	// Wrote is what no502 wrote and still stands for: while the row says the
 	// same, nobody has edited that since.
@@ -54,6 +56,7 @@ const (
 	DisabledStopped    = "stopped"     // every container of its service is
 	DisabledRemoved    = "removed"     // its service or its labels are gone
 	DisabledAccessList = "access-list" // the access list that protects it is gone
+	DisabledStatic     = "static-name" // a name is gone that nginx looks up when it loads
 )
 
 // Owner is whose labels declare a host: at most one host of each kind belongs

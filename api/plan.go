@@ -40,7 +40,10 @@ type Verdict struct {
 	// Addresses are where the endpoint's host leads now.
 	Addresses []netip.Addr
 	// Others are the backends of its custom locations.
-	Others   []Identity
+	Others []Identity
+	// Static are the addresses, in order, to which the names lead that nginx looks
+	// up when it loads; none unless all are known.
+	Static   []netip.Addr
 	Findings []Finding
 	Conditions
 	// Idle says that the host's service stopped or went away; empty: neither.
@@ -160,7 +163,7 @@ func (a Action) String() string {
 	case OpPatch:
 		return a.Domain + ": " + describeChange(a.From, a.To)
 	case OpResave:
-		return a.Domain + ": save again, so that nginx looks up " + a.To.Text(FieldHost) + " anew"
+		return a.Domain + ": save again as it is, so that nginx loads it anew"
 	case OpCreate:
 		return fmt.Sprintf("create the %s %s: %s", a.Host.Kind.Words(), a.Domain, describeNew(a.To))
 	case OpCertificate:

@@ -20,6 +20,9 @@ type Snapshot struct {
 	// Cached is, by proxy host, the address that nginx may still hold for the
 	// forward host: it was true moments ago.
 	Cached map[int]netip.Addr
+	// Loaded is, by host, what nginx made of the names that it looks up when it
+	// loads, as far as it is known.
+	Loaded map[Key]Loaded
 	// Proven is, by proxy host, what was seen to be right: a port that is
 	// closed since is late.
 	Proven map[int]Proven
@@ -41,6 +44,12 @@ type Snapshot struct {
 	// Rejected is, by host, the last change that nginx did not accept: each try
 	// takes the host off line for a moment.
 	Rejected map[Key]Rejected
+}
+
+// Loaded is where the names of a host led that nginx looks up when it loads.
+type Loaded struct {
+	Addrs []netip.Addr // when last looked at
+	Stale bool         // they led elsewhere when nginx last loaded
 }
 
 // Rejected is a change that nginx did not accept.

@@ -263,6 +263,7 @@ func calledSo(s *api.Snapshot, was api.Identity) (keys []api.Key) {
 		for _, id := range s.NPM.ByForward(what) {
 			keys = append(keys, api.HostKey(id))
 		}
+		keys = append(keys, s.NPM.ByStatic(what)...)
 	}
 	for _, h := range s.NPM.DeclaredBy(was) {
 		keys = append(keys, h.Key())

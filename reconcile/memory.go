@@ -29,6 +29,8 @@ type memory struct {
 	idle     map[api.Key]api.IdleSince         // hosts whose service is away
 	expects  map[api.Key]bool                  // what waits for a certificate or an access list
 	rejected map[api.Key]api.Rejected          // by nginx
+	loaded   map[api.Key]loaded                // the static names of each host
+	reloaded time.Time                         // nginx, by the last write
 	deleted  []time.Time                       // since the last resync
 	// landslide: too many hosts would be deleted at once. When one was kept for
 	// that, it is held until none is to be deleted any more.
@@ -55,6 +57,7 @@ func newMemory() memory {
 		idle:     map[api.Key]api.IdleSince{},
 		expects:  map[api.Key]bool{},
 		rejected: map[api.Key]api.Rejected{},
+		loaded:   map[api.Key]loaded{},
 	}
 }
 
@@ -67,6 +70,7 @@ func (m *memory) observe(s *api.Snapshot, key api.Key) {
 		s.Idle = map[api.Key]api.IdleSince{key: since}
 	}
 	s.Landslide = m.landslide
+	m.recallLoaded(s, key)
 	if was, ok := m.rejected[key]; ok {
 		s.Rejected = map[api.Key]api.Rejected{key: was}
 	}
@@ -127,6 +131,7 @@ func (m *memory) judged(key api.Key, p api.Plan, now time.Time) (first bool) {
 	if len(p.Verdicts) == 0 {
 		delete(m.idle, key)
 		delete(m.rejected, key)
+		delete(m.loaded, key)
 		if isProxyHost {
 			delete(m.resolved, id)
 			delete(m.proven, id)
@@ -180,6 +185,10 @@ func (m *memory) done(a api.Action, now time.Time) {
 		m.deleted = append(m.deleted, now)
 	}
 	delete(m.rejected, a.Host)
+	if a.Host.IsHost() {
+		m.reloaded = now
+		delete(m.loaded, a.Host)
+	}
 	if id, ok := a.Host.HostID(); ok {
 		delete(m.resolved, id)
 	}

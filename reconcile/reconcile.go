@@ -114,6 +114,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 	done := false
 	for range rounds {
 		p = r.plan(key)
+		r.memory.notice(p, time.Now())
 		if !p.Wants.Empty() && len(p.Actions) == 0 {
 			r.Prober.Probe(ctx, p.Wants.Probes)
 			r.Prober.IsMachine(ctx, p.Wants.Addresses)

@@ -351,7 +351,11 @@ func (w *world) get(path string) (status int, body string) {
 
 // visit asks NPM for a domain's page.
 func (w *world) visit(domain string) (status int, body string) {
-	r := httptest.NewRequest(http.MethodGet, "http://"+domain+"/page", nil)
+	return w.visitPath(domain, "/page")
+}
+
+func (w *world) visitPath(domain, path string) (status int, body string) {
+	r := httptest.NewRequest(http.MethodGet, "http://"+domain+path, nil)
 	answer := httptest.NewRecorder()
 	w.npm.DataPlane().ServeHTTP(answer, r)
 	return answer.Code, answer.Body.String()

@@ -97,6 +97,9 @@ func (b *builder) act(a api.Action) {
 }
 
 func (b *builder) finish() api.Plan {
+	if b.s.NPM != nil && b.s.NPM.Stranded {
+		b.plan.Actions = slices.DeleteFunc(b.plan.Actions, func(a api.Action) bool { return !savesStranded(a) })
+	}
 	slices.SortStableFunc(b.plan.Actions, func(x, y api.Action) int {
 		return cmp.Or(rank(x.Op)-rank(y.Op), cmp.Compare(x.Network, y.Network),
 			cmp.Compare(x.Name, y.Name), cmp.Compare(x.Container, y.Container), cmp.Compare(x.Host.Kind, y.Host.Kind), id(x)-id(y), cmp.Compare(x.Domain, y.Domain))

@@ -68,6 +68,9 @@ func Related(s *api.Snapshot, c *api.Container) []api.Key {
 	}
 	for name := range c.Names() {
 		add(s.NPM.ByForward(name))
+		for _, key := range s.NPM.ByStatic(name) {
+			put(key)
+		}
 		for _, a := range c.Attachments {
 			add(s.NPM.ByForward(name + "." + a.Network))
 		}

@@ -69,6 +69,7 @@ func (j *judgement) judge() {
 			j.stream()
 		}
 	}
+	j.statics()
 	j.write()
 	j.nginx()
 }
@@ -392,7 +393,7 @@ func (j *judgement) settle(at []*api.Container) {
 		j.resave(api.Finding{
 			Code:    api.AddressChanged,
 			Message: fmt.Sprintf("%s has a new address, and nginx may remember %s for up to 10 s", at[0].Name, cached),
-		}, "no502 saves the host again, which makes nginx look it up", "wait, or save the host in NPM")
+		}, j.act, "no502 saves the host again, which makes nginx look it up", "wait, or save the host in NPM")
 	}
 }
 

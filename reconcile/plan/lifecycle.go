@@ -18,6 +18,8 @@ func (j *judgement) ended() bool {
 	switch {
 	case j.h.Mark() == api.MarkOff:
 		return false
+	case o != nil && !j.h.Enabled && o.Disabled == api.DisabledStatic && j.restored():
+		return true
 	case o == nil || o.Service == "":
 		if j.claim != nil && !j.h.Enabled {
 			j.switchedOff()

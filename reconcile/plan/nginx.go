@@ -6,9 +6,10 @@ import (
 	"github.com/no502/no502/api"
 )
 
-func (j *judgement) resave(f api.Finding, ours, theirs string) {
+// resave saves a host again as it is, which makes nginx load again.
+func (j *judgement) resave(f api.Finding, act bool, ours, theirs string) {
 	f.Fix = theirs
-	if j.act {
+	if act {
 		f.Fix = ours
 		j.builder.act(api.Action{
 			Op: api.OpResave, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{f.Code},
@@ -30,15 +31,15 @@ func (j *judgement) nginx() {
 		Fix:     "correct what nginx names, in NPM's UI",
 	}
 	if name, ok := unresolvedUpstream(j.h.NginxErr); ok && j.v.InSync.Status == api.True && j.answered(name) {
-		j.resave(f, "the name resolves now: no502 saves the host again", "the name resolves now: save the host again in NPM")
+		j.resave(f, j.act, "the name resolves now: no502 saves the host again", "the name resolves now: save the host again in NPM")
 		return
 	}
 	j.v.Findings = append(j.v.Findings, f)
 }
 
-func (j *judgement) answered(name string) bool {
-	for _, c := range j.s.Engine.Named(name) {
-		if c.Up() && j.t.Answers(c, name) {
+func (b *builder) answered(name string) bool {
+	for _, c := range b.s.Engine.Named(name) {
+		if c.Up() && b.t.Answers(c, name) {
 			return true
 		}
 	}

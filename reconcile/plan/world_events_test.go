@@ -29,6 +29,16 @@ func (w *world) remember(p api.Plan) {
 			deletes++
 		}
 	}
+	for _, v := range p.Verdicts {
+		was, known := w.loaded[v.Key]
+		switch {
+		case len(v.Static) == 0 || known && slices.Equal(was.Addrs, v.Static):
+			continue
+		case w.loaded == nil:
+			w.loaded = map[api.Key]api.Loaded{}
+		}
+		w.loaded[v.Key] = api.Loaded{Addrs: v.Static, Stale: known}
+	}
 	w.landslide = deletes > 0 && (w.landslide || deletes > w.policy.MaxDeletes)
 }
 
@@ -61,7 +71,7 @@ func (w *world) happen(words []string) error {
 		w.since = w.now
 		return nil
 	case "restart": // of no502, which forgets all that is not in NPM
-		w.idle, w.probes, w.landslide, w.since = nil, nil, false, w.now
+		w.idle, w.loaded, w.probes, w.landslide, w.since = nil, nil, nil, false, w.now
 		return nil
 	}
 	for _, name := range strings.Split(words[1], ",") {
@@ -80,6 +90,7 @@ func (w *world) happen(words []string) error {
 func (w *world) befall(c api.Container, event string, words []string) error {
 	switch event {
 	case "rm":
+		w.former[c.Name] = c.Name
 		w.containers = slices.DeleteFunc(w.containers, func(o *api.Container) bool { return o.ID == c.ID })
 		return nil
 	case "stop":

@@ -89,6 +89,11 @@ func (w *world) wrote(key api.Key) {
 		w.writes = map[api.Key]int{}
 	}
 	w.writes[key]++
+	for other, l := range w.loaded { // nginx loads all anew
+		l.Stale = false
+		w.loaded[other] = l
+	}
+	delete(w.loaded, key)
 }
 
 func (w *world) create(a api.Action) error {

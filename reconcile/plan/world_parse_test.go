@@ -206,6 +206,14 @@ func (w *world) parseHost(words []string) error {
 				return err
 			}
 			h.Ownership.Wrote = e.Fields()
+		case "location": // PATH|URL
+			path, url, _ := strings.Cut(value, "|")
+			to, err := parseEndpoint(url)
+			if err != nil {
+				return err
+			}
+			row = row.With(api.Fields{api.FieldLocations: append(row.Locations(),
+				api.Location{Path: path, Scheme: to.Scheme, Host: to.Host, Port: int(to.Port)})})
 		case "nginx_err":
 			online = false
 			h.NginxErr = strings.ReplaceAll(value, "'", "\"")
@@ -231,6 +239,10 @@ func (w *world) parseNPM(words []string) error {
 		key, value, _ := strings.Cut(word, "=")
 		parts := strings.Split(value, "|")
 		switch key {
+		case "stranded": // its nginx does not start
+			w.stranded = true
+		case "started":
+			w.stranded = false
 		case "version":
 			w.version = value
 		case "hidden":

@@ -37,6 +37,8 @@ type world struct {
 	since        time.Time // when the Engine was listed
 	idle         map[api.Key]api.IdleSince
 	landslide    bool
+	loaded       map[api.Key]api.Loaded
+	stranded     bool
 
 	probes map[api.Target]api.Probe
 	next   int // the next address to be handed out
@@ -78,10 +80,11 @@ func (w *world) snapshot() *api.Snapshot {
 	for _, kind := range w.hidden {
 		n.Hide(kind, true)
 	}
+	n.Stranded = w.stranded
 	return &api.Snapshot{
 		Engine: e, NPM: n, Self: w.self,
 		Probes: w.probes, Machine: w.machine, Cached: w.cached, FreshSince: longAgo,
-		Now: w.now, Idle: w.idle, Landslide: w.landslide,
+		Now: w.now, Idle: w.idle, Landslide: w.landslide, Loaded: w.loaded,
 	}
 }
 

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/no502/no502/controller/npm/npmtest"
+)
+
+// withLocation makes a host whose custom location /api names another container,
+// as people do in NPM's pages.
+func (w *world) withLocation(id int, domain, main, api string) {
+	w.npm.AddHost(npmtest.ProxyHost{
+		ID: id, DomainNames: []string{domain}, ForwardHost: main, ForwardPort: 8080,
+		Locations: []npmtest.Location{{Path: "/api", ForwardHost: api, ForwardPort: 8080}},
+	})
+}
+
+// wantUnder fails unless a visitor of a path gets a container's page.
+func (w *world) wantUnder(when, domain, path, container string) {
+	w.t.Helper()
+	if status, body := w.visitPath(domain, path); status != http.StatusOK || !strings.HasPrefix(body, container+" answers") {
+		w.t.Errorf("%s: a visitor of %s%s gets %d %s, want %s", when, domain, path, status, strings.TrimSpace(body), container)
+	}
+}
+
+// A name in a custom location is gone for long: meanwhile every write gets a
+// 500, until its host is switched off. Then what was to be written is, and when
+// the name is back, so is the host.
+func TestFaultStaticNameVanishes(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.crowd(3)
+		w.app("api", "proxy")
+		w.app("web", "proxy")
+		w.startNPM()
+		w.withLocation(9, "shop.example.com", "web", "api")
+		g := w.guard()
+		g.crowd(3)
+		w.start()
+		pass(time.Minute)
+		w.must(w.people.Stop(t.Context(), "api"))
+		if got := w.ask(http.MethodPut, "/nginx/proxy-hosts/1", map[string]any{"forward_host": "APP1"}); got.Code != 500 {
+			t.Fatalf("NPM is not poisoned: %d", got.Code)
+		}
+		pass(29 * time.Second)
+		w.wantAnswer("for half a minute", "shop.example.com", "web")
+		pass(30 * time.Second)
+		w.wantForward(1, "http://app1:8080")
+		g.check("the culprit is off")
+		w.npm.Restart(time.Second)
+		pass(10 * time.Second)
+		g.check("NPM starts, in spite of all")
+
+		w.must(w.people.Start(t.Context(), "api"))
+		pass(20 * time.Second)
+		w.wantAnswer("the name is back", "shop.example.com", "web")
+		w.wantUnder("the name is back", "shop.example.com", "/api", "api")
+		g.holds("a static name that vanished")
+		if row := string(w.npm.Snapshot()["proxy_host/9"]); strings.Contains(row, `"no502"`) {
+			t.Errorf("the host remembers more than before: %s", row)
+		}
+	})
+}
+
+// A container comes back with another address, and another one has its old one:
+// nginx, which has looked the name up when it loaded, would send /api there.
+func TestFaultStaticAddressChanges(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.app("web", "proxy")
+		w.app("api", "proxy")
+		w.startNPM()
+		w.withLocation(9, "shop.example.com", "web", "api")
+		w.withLocation(10, "shop2.example.com", "web", "api")
+		g := w.guard()
+		g.expects("shop.example.com", "web")
+		w.start()
+		pass(time.Minute)
+		was := w.address("api", "proxy")
+		w.asked()
+		w.must(w.people.Stop(t.Context(), "api"))
+		w.app("thief", "proxy")
+		if got := w.address("thief", "proxy"); got != was {
+			t.Fatalf("thief is at %s, not at %s", got, was)
+		}
+		w.must(w.people.Start(t.Context(), "api"))
+		pass(time.Second)
+		w.wantUnder("at once", "shop.example.com", "/api", "api")
+		w.wantUnder("by the same reload", "shop2.example.com", "/api", "api")
+		want(t, "two hosts", w.asked(), map[string]int{npmPuts: 1})
+		g.holds("an address that changed")
+	})
+}
