@@ -40,6 +40,9 @@ const (
 	NPMAmbiguous      Code = "NPMAmbiguous"
 	NPMNeedsRestart   Code = "NPMNeedsRestart"
 	NPMHostMode       Code = "NPMHostMode"
+	NotServed         Code = "NotServed"   // what NPM shows as saved is not what nginx serves
+	StillFails        Code = "StillFails"  // all is right, and visitors get an error all the same
+	ReloadStuck       Code = "ReloadStuck" // nginx does not load what NPM writes
 	NPMStranded       Code = "NPMStranded" // its nginx does not start
 )
 

@@ -21,12 +21,16 @@ type Wants struct {
 	Probes []Target
 	// Addresses of which it matters whether they are this machine's.
 	Addresses []netip.Addr
+	// Proofs are hosts of which it is to be seen whether NPM serves them.
+	Proofs []ProofTarget
 	// Attached: no502 must first be on the network where it is to look.
 	Attached bool
 }
 
 // Empty reports whether nothing more is to be observed.
-func (w Wants) Empty() bool { return len(w.Probes) == 0 && len(w.Addresses) == 0 && !w.Attached }
+func (w Wants) Empty() bool {
+	return len(w.Probes) == 0 && len(w.Addresses) == 0 && len(w.Proofs) == 0 && !w.Attached
+}
 
 // Verdict is the whole answer about one key.
 type Verdict struct {
@@ -69,6 +73,7 @@ type Conditions struct {
 	Resolved Condition // the backend that it means is known
 	Ready    Condition // the backend can answer, and NPM can reach it
 	InSync   Condition // NPM forwards to the right endpoint
+	Served   Condition // and since then gives visitors what the backend gives
 }
 
 // Condition in the manner of Kubernetes. Since is set by whoever records it.

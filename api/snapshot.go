@@ -23,6 +23,8 @@ type Snapshot struct {
 	// Loaded is, by host, what nginx made of the names that it looks up when it
 	// loads, as far as it is known.
 	Loaded map[Key]Loaded
+	// Proving is, by proxy host, what is known of the proof of the last write.
+	Proving map[Key]Proving
 	// Proven is, by proxy host, what was seen to be right: a port that is
 	// closed since is late.
 	Proven map[int]Proven

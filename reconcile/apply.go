@@ -56,7 +56,10 @@ func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	case api.OpResave:
 		err = r.NPM.Resave(ctx, a.Host)
 	case api.OpCreate:
-		_, err = r.NPM.Create(ctx, a.Host.Kind, a.To, *a.Ownership)
+		var made api.Key
+		if made, err = r.NPM.Create(ctx, a.Host.Kind, a.To, *a.Ownership); err == nil {
+			a.Host = made
+		}
 	case api.OpEnable:
 		err = r.NPM.Enable(ctx, a.Host, a.From, a.To, a.Ownership)
 	case api.OpDisable:

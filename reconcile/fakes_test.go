@@ -216,6 +216,11 @@ func (p prober) Probe(_ context.Context, targets []api.Target) {
 
 func (p prober) IsMachine(context.Context, []netip.Addr) {}
 
+// Prove finds all well.
+func (p prober) Prove(context.Context, api.ProofTarget) api.Proof {
+	return api.Proof{Through: api.Answer{Status: 200}, Direct: api.Answer{Status: 200}}
+}
+
 func (p prober) Prune(keep func(api.Target) bool) {
 	for t := range p.ports {
 		if t.Container != "" && !keep(t) {

@@ -31,6 +31,7 @@ type memory struct {
 	rejected map[api.Key]api.Rejected          // by nginx
 	loaded   map[api.Key]loaded                // the static names of each host
 	reloaded time.Time                         // nginx, by the last write
+	proving  map[api.Key]api.Proving           // the last write to each host
 	deleted  []time.Time                       // since the last resync
 	// landslide: too many hosts would be deleted at once. When one was kept for
 	// that, it is held until none is to be deleted any more.
@@ -58,6 +59,7 @@ func newMemory() memory {
 		expects:  map[api.Key]bool{},
 		rejected: map[api.Key]api.Rejected{},
 		loaded:   map[api.Key]loaded{},
+		proving:  map[api.Key]api.Proving{},
 	}
 }
 
@@ -71,6 +73,9 @@ func (m *memory) observe(s *api.Snapshot, key api.Key) {
 	}
 	s.Landslide = m.landslide
 	m.recallLoaded(s, key)
+	if pr, ok := m.proving[key]; ok {
+		s.Proving = map[api.Key]api.Proving{key: pr}
+	}
 	if was, ok := m.rejected[key]; ok {
 		s.Rejected = map[api.Key]api.Rejected{key: was}
 	}
@@ -132,6 +137,7 @@ func (m *memory) judged(key api.Key, p api.Plan, now time.Time) (first bool) {
 		delete(m.idle, key)
 		delete(m.rejected, key)
 		delete(m.loaded, key)
+		delete(m.proving, key)
 		if isProxyHost {
 			delete(m.resolved, id)
 			delete(m.proven, id)
@@ -189,6 +195,7 @@ func (m *memory) done(a api.Action, now time.Time) {
 		m.reloaded = now
 		delete(m.loaded, a.Host)
 	}
+	m.toProve(a, now)
 	if id, ok := a.Host.HostID(); ok {
 		delete(m.resolved, id)
 	}

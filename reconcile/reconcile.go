@@ -46,6 +46,9 @@ type Prober interface {
 	View(func(map[api.Target]api.Probe, map[netip.Addr]bool))
 	Probe(ctx context.Context, targets []api.Target)
 	IsMachine(ctx context.Context, addrs []netip.Addr)
+	// Prove asks NPM for a host, and its backend for the same; the answer is of
+	// this moment.
+	Prove(ctx context.Context, t api.ProofTarget) api.Proof
 	// Prune forgets the containers' targets that keep does not want.
 	Prune(keep func(api.Target) bool)
 }
@@ -118,6 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 		if !p.Wants.Empty() && len(p.Actions) == 0 {
 			r.Prober.Probe(ctx, p.Wants.Probes)
 			r.Prober.IsMachine(ctx, p.Wants.Addresses)
+			r.prove(ctx, p.Wants.Proofs)
 			continue
 		}
 		if len(p.Actions) == 0 || r.Policy.Mode == api.ModeObserve {

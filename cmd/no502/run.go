@@ -86,7 +86,7 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 		Poll: s.poll, Instance: s.instance, Log: log.WithName("npm"),
 	})
 	p.prober = probe.New(probe.Options{
-		DialContext: at.dial, Proc: procDir(s.hostProc, at), Nonce: p.nonce,
+		DialContext: at.dial, Proc: procDir(s.hostProc, at), NPMData: s.npmData, Nonce: p.nonce,
 		PublishedPort: func() uint16 { return p.reconciler.PublishedPort(s.statusPort()) }, Log: log.WithName("probe"),
 	})
 	p.reconciler = reconcile.New(reconcile.Options{

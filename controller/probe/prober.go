@@ -45,6 +45,9 @@ type Options struct {
 	// PublishedPort returns the machine's port that leads to this process's
 	// status server, 0 for none (yet). May be nil.
 	PublishedPort func() uint16
+	// NPMData is where NPM's /data is mounted, whose error logs tell why a host
+	// fails. Empty or absent: they do not.
+	NPMData string
 	// Log gets one line per probe at V(1).
 	Log logr.Logger
 }

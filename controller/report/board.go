@@ -36,6 +36,7 @@ func (b *Board) Verdict(v api.Verdict) {
 	since(&v.Resolved, old.Resolved, now)
 	since(&v.Ready, old.Ready, now)
 	since(&v.InSync, old.InSync, now)
+	since(&v.Served, old.Served, now)
 	b.verdicts[v.Key] = v
 	for _, f := range v.Findings {
 		if !old.Says(f) {

@@ -79,7 +79,7 @@ func Views(verdicts []api.Verdict) []View {
 			views[i].Endpoint = &v.Endpoint
 		}
 		views[i].Conditions = map[string]ConditionView{
-			"Resolved": view(v.Resolved), "Ready": view(v.Ready), "InSync": view(v.InSync),
+			"Resolved": view(v.Resolved), "Ready": view(v.Ready), "InSync": view(v.InSync), "Served": view(v.Served),
 		}
 	}
 	return views

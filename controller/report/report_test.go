@@ -47,7 +47,7 @@ func verdict(id int, status api.ConditionStatus, findings ...api.Finding) api.Ve
 		Key: api.HostKey(id), Name: "app.example.com", Enabled: true, OptedIn: true, Backend: "shop/app",
 		Forward: api.Endpoint{Scheme: "http", Host: "app", Port: 8080}, Findings: findings,
 	}
-	v.Resolved.Status, v.Ready.Status, v.InSync.Status = api.True, status, api.True
+	v.Resolved.Status, v.Ready.Status, v.InSync.Status, v.Served.Status = api.True, status, api.True, api.Unknown
 	return v
 }
 
@@ -189,7 +189,8 @@ func TestVerdictsJSON(t *testing.T) {
 				"conditions":{
 					"Resolved":{"status":"True","since":"2000-01-01T00:00:00Z"},
 					"Ready":{"status":"False","reason":"PortNotListening","message":"nothing accepts connections on 8080","since":"2000-01-01T00:00:00Z"},
-					"InSync":{"status":"True","since":"2000-01-01T00:00:00Z"}}},
+					"InSync":{"status":"True","since":"2000-01-01T00:00:00Z"},
+					"Served":{"status":"Unknown","since":"2000-01-01T00:00:00Z"}}},
 			{"kind":"system","name":"no502","opted_in":true,"enabled":true}
 		]`), &want); err != nil {
 			t.Fatal(err)

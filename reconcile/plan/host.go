@@ -39,7 +39,7 @@ type judgement struct {
 func (b *builder) host(h *api.Host) {
 	j := judgement{builder: b, h: h}
 	j.v = api.Verdict{Key: h.Key(), Name: h.Domain(), Enabled: h.Enabled, Forward: h.Forward}
-	j.v.Resolved.Status, j.v.Ready.Status, j.v.InSync.Status = api.Unknown, api.Unknown, api.Unknown
+	j.v.Resolved.Status, j.v.Ready.Status, j.v.InSync.Status, j.v.Served.Status = api.Unknown, api.Unknown, api.Unknown, api.Unknown
 	if b.t.NPM != nil {
 		j.claim = resolve.DeclaredBy(b.s, b.p, h)
 		if !j.ended() && h.Enabled {
@@ -72,6 +72,7 @@ func (j *judgement) judge() {
 	j.statics()
 	j.write()
 	j.nginx()
+	j.proof()
 }
 
 // proxyHost judges where a proxy host leads. It reports whether the host may be

@@ -1,0 +1,49 @@
+package resolve
+
+import (
+	"net/netip"
+
+	"github.com/no502/no502/api"
+)
+
+// Entry is where no502 reaches a port of NPM's: its address on a network that
+// no502 is on too; outside Docker any; and for who shares no network with it, the
+// port that it publishes. Invalid where there is no way.
+func (t Topology) Entry(s *api.Snapshot, port uint16) netip.AddrPort {
+	if t.NPM == nil {
+		return netip.AddrPort{}
+	}
+	self := s.Engine.Container(s.Self)
+	at := t.SharedWith(t.NetOwner)
+	for i := range t.NetOwner.Attachments {
+		at = append(at, &t.NetOwner.Attachments[i])
+	}
+	for _, a := range at {
+		if a.IPv4.IsValid() && reaches(self, a.NetworkID) {
+			return netip.AddrPortFrom(a.IPv4, port)
+		}
+	}
+	if self == nil {
+		return netip.AddrPort{}
+	}
+	for _, p := range t.NetOwner.Published {
+		if p.Port.Number != port || p.Port.Protocol != "tcp" || p.HostIP.IsLoopback() {
+			continue
+		}
+		for _, a := range self.Attachments {
+			if a.Gateway.Is4() {
+				return netip.AddrPortFrom(a.Gateway, p.HostPort)
+			}
+		}
+	}
+	return netip.AddrPort{}
+}
+
+// reaches: from the machine itself every network can be reached.
+func reaches(self *api.Container, network string) bool {
+	if self == nil || self.NetworkMode == "host" {
+		return true
+	}
+	_, on := self.Attachment(network)
+	return on
+}
