@@ -67,6 +67,15 @@ func (e *Engine) Container(id string) *Container { return e.containers[id] }
 // Network by its ID; nil if there is none.
 func (e *Engine) Network(id string) *Network { return e.networks[id] }
 
+// Fingerprint tells one Engine from another, across its restarts: the ID of the
+// network "none", which each makes once and for good. Empty where there is none.
+func (e *Engine) Fingerprint() string {
+	if n := e.NetworkByName("none"); n != nil {
+		return n.ID
+	}
+	return ""
+}
+
 // NetworkByName finds a network; nil unless exactly one has that name.
 func (e *Engine) NetworkByName(name string) *Network {
 	if ids := e.netByName[name]; len(ids) == 1 {

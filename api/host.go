@@ -107,7 +107,7 @@ func (h *Host) Fields() Fields {
 
 // OwnedBy is what an instance of no502 remembers of the host; nil: nothing.
 func (h *Host) OwnedBy(instance string) *Ownership {
-	if h.Ownership == nil || h.Ownership.Instance != instance {
+	if h == nil || h.Ownership == nil || h.Ownership.Instance != instance {
 		return nil
 	}
 	return h.Ownership

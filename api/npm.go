@@ -19,6 +19,7 @@ type NPM struct {
 	byPort    index[uint16, int] // hosts that forward to an address or localhost
 	byBackend index[Identity, int]
 	byStatic  index[string, Key]
+	signed    map[string]*Holder // the last signature, by instance
 	hidden    map[Kind]bool
 
 	// Stranded: NPM's back end answers, but its nginx does not run, so that
@@ -89,6 +90,7 @@ func NewNPM(hosts []*Host) *NPM {
 		byPort:    index[uint16, int]{},
 		byBackend: index[Identity, int]{},
 		byStatic:  index[string, Key]{},
+		signed:    map[string]*Holder{},
 		hidden:    map[Kind]bool{},
 	}
 	for _, h := range hosts {
@@ -185,7 +187,8 @@ func (n *NPM) ByStatic(name string) []Key { return n.byStatic[strings.ToLower(na
 // SetHost adds a host or replaces what was known of it.
 func (n *NPM) SetHost(h *Host) {
 	key := h.Key()
-	n.Remove(key)
+	n.resign(n.Get(key), h)
+	n.drop(key)
 	for _, name := range h.Serves() {
 		n.byDomain.add(name, key)
 	}
@@ -212,6 +215,11 @@ func (n *NPM) SetHost(h *Host) {
 
 // Remove forgets a host.
 func (n *NPM) Remove(key Key) {
+	n.resign(n.Get(key), nil)
+	n.drop(key)
+}
+
+func (n *NPM) drop(key Key) {
 	old := n.Get(key)
 	if old == nil {
 		return

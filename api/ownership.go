@@ -28,6 +28,8 @@ type Ownership struct {
 	// Was is what those fields said before the first write, in a host that
 	// no502 did not make.
 	Was Fields `json:"was,omitempty"`
+	// By is who wrote last.
+	By *Holder `json:"by,omitempty"`
 	// LetsEncrypt is the last request for a certificate that failed.
 	LetsEncrypt *Attempt `json:"letsencrypt,omitempty"`
 }

@@ -36,7 +36,7 @@ type Answer struct {
 // Same reports whether two answers mean the same to a visitor.
 func (a Answer) Same(b Answer) bool { return a.Status == b.Status && (a.Err == "") == (b.Err == "") }
 
-// GatewayError: the status is one by which nginx says that the backend did not
+// GatewayError reports a status by which nginx says that the backend did not
 // answer it, or not in time.
 func (a Answer) GatewayError() bool { return a.Status == 502 || a.Status == 504 }
 

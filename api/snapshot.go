@@ -12,6 +12,11 @@ type Snapshot struct {
 	NPM    *NPM // nil while its hosts are not known
 	// Self is the ID of no502's own container; empty outside Docker.
 	Self string
+	// Process is what this process signs as; empty: it only looks, and nobody
+	// else's lease concerns it.
+	Process string
+	// Lease is who wrote to NPM last in this instance's name.
+	Lease Lease
 	// Probes are the ports looked at so far.
 	Probes map[Target]Probe
 	// Machine tells of addresses, as far as it was asked, whether they are

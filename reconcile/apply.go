@@ -156,7 +156,7 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 		now := time.Now()
 		first := r.memory.judged(key, p, now)
 		r.memory.watchDeletes(r.Policy.MaxDeletes, now.Add(-r.Resync))
-		res.Then = r.claiming(key, first)
+		res.Then = append(r.claiming(key, first), r.ifOthersWrite()...)
 		if len(p.Verdicts) == 0 {
 			r.Recorder.Forget(key)
 		}
@@ -168,11 +168,22 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 // last asked: what it reaches may be another container each.
 func (r *Reconciler) ifTopologyChanged() (keys []api.Key) {
 	var fingerprint string
-	r.snapshot(func(s *api.Snapshot) { fingerprint = resolve.Locate(s, r.Policy).Fingerprint() })
+	r.snapshot(func(s *api.Snapshot) { fingerprint = plan.Fingerprint(s, r.Policy) })
 	if r.memory.topologyChanged(fingerprint) {
 		keys = r.Keys()[1:] // without the system's own
 	}
 	r.memory.setTopology(fingerprint)
+	return keys
+}
+
+// ifOthersWrite is the system's key where a host tells that another process of
+// this name has begun to write.
+func (r *Reconciler) ifOthersWrite() (keys []api.Key) {
+	r.snapshot(func(s *api.Snapshot) {
+		if r.memory.topologyChanged(plan.Fingerprint(s, r.Policy)) {
+			keys = []api.Key{api.SystemKey()}
+		}
+	})
 	return keys
 }
 
@@ -198,7 +209,7 @@ func (r *Reconciler) touched(container string) []api.Key {
 		var was api.Identity
 		keys, was = r.memory.hostsOf(container, c)
 		t := resolve.Locate(s, r.Policy)
-		if r.memory.topologyChanged(t.Fingerprint()) || container == s.Self || t.NPM != nil && (container == t.NPM.ID || container == t.NetOwner.ID) {
+		if r.memory.topologyChanged(plan.Fingerprint(s, r.Policy)) || container == s.Self || t.NPM != nil && (container == t.NPM.ID || container == t.NetOwner.ID) {
 			keys = append(keys, api.SystemKey())
 		}
 		if c != nil {

@@ -32,6 +32,7 @@ type memory struct {
 	loaded   map[api.Key]loaded                // the static names of each host
 	reloaded time.Time                         // nginx, by the last write
 	proving  map[api.Key]api.Proving           // the last write to each host
+	last     api.Lease                         // who wrote last in this instance's name
 	deleted  []time.Time                       // since the last resync
 	// landslide: too many hosts would be deleted at once. When one was kept for
 	// that, it is held until none is to be deleted any more.

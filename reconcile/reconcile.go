@@ -81,6 +81,9 @@ type Options struct {
 	// SelfHints are what no502's own container may be known by: an ID, a host
 	// name. None outside Docker.
 	SelfHints []string
+	// Process is what this process signs as in NPM, so that of two with the same
+	// instance name one stands by. Empty: it only looks.
+	Process string
 	// NPMURL is where NPM's API answers; empty: derived from its container.
 	NPMURL string
 	// DNSCredentials are what the operator mounted for a DNS provider.
@@ -191,12 +194,17 @@ const freshFor = 20 * time.Second
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
 	now := time.Now()
-	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor)}
+	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor), Process: r.Process}
 	r.Engine.View(func(e *api.Engine) {
 		s.Engine, s.Self = e, self(e, r.SelfHints)
 		r.Prober.View(func(probes map[api.Target]api.Probe, machine map[netip.Addr]bool) {
 			s.Probes, s.Machine = probes, machine
-			if !r.NPM.View(func(n *api.NPM) { s.NPM = n; use(&s) }) {
+			known := r.NPM.View(func(n *api.NPM) {
+				s.NPM = n
+				s.Lease = r.memory.lease(&s, r.Policy.Instance, now)
+				use(&s)
+			})
+			if !known {
 				use(&s)
 			}
 		})

@@ -108,13 +108,16 @@ func TestDeclaredAndPeople(t *testing.T) {
 
 // second is another no502 on the same Engine and NPM; it is stopped by what is
 // returned.
-func (w *world) second(instance, prefix string) (said *lines, stop func()) {
+func (w *world) second(name, prefix string, like ...func(*settings, *place)) (said *lines, stop func()) {
 	w.t.Helper()
-	id := w.add("no502-"+instance, dockerdtest.App{Networks: []string{"proxy"}})
-	box := w.docker.Box("no502-" + instance)
+	id := w.add("no502-"+name, dockerdtest.App{Networks: []string{"proxy"}})
+	box := w.docker.Box("no502-" + name)
 	other := &world{t: w.t, settings: w.settings, place: w.place}
-	other.settings.instance, other.settings.labelPrefix = instance, prefix
+	other.settings.instance, other.settings.labelPrefix = name, prefix
 	other.place.dial, other.place.listen, other.place.selfHints = box.DialContext, box.Listen, []string{id}
+	for _, change := range like {
+		change(&other.settings, &other.place)
+	}
 	other.start()
 	return &other.log, other.stop
 }

@@ -114,6 +114,7 @@ func run(ctx context.Context, s settings, at place, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
+	p.reconciler.Process = rand.Text()
 	defer p.engine.Close()
 	status, err := at.listen("tcp", s.listen)
 	if err != nil {

@@ -181,7 +181,10 @@ func (w *world) startNPM() {
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, w.settings, w.place, w.settings.logger(&w.log)) }()
+	go func() {
+		done <- run(ctx, w.settings, w.place, w.settings.logger(&w.log))
+		close(done) // who asks again is not to wait
+	}()
 	w.stop = func() {
 		cancel()
 		w.stop = nil

@@ -150,10 +150,12 @@ func metaWith(h *api.Host, own *api.Ownership) (map[string]json.RawMessage, erro
 // remembers reports whether a host's meta says of its ownership just this.
 func remembers(h *api.Host, own *api.Ownership) (bool, error) {
 	have := metaKeys(h.Meta)[metaOurs]
-	if own == nil {
-		return have == nil, nil
+	if own == nil || h.Ownership == nil {
+		return own == nil && have == nil, nil
 	}
-	want, err := encode(own)
+	unsigned := *own
+	unsigned.By = h.Ownership.By // who signs it makes no difference
+	want, err := encode(unsigned)
 	return sameJSON(have, want), err
 }
 

@@ -89,6 +89,11 @@ func (b *builder) act(a api.Action) {
 		}
 		return
 	}
+	if a.Ownership != nil {
+		own := *a.Ownership
+		own.By = b.signature()
+		a.Ownership = &own
+	}
 	if b.planned == nil {
 		b.planned = map[subject]int{}
 	}
@@ -97,6 +102,9 @@ func (b *builder) act(a api.Action) {
 }
 
 func (b *builder) finish() api.Plan {
+	if b.holder() != nil {
+		b.plan.Actions = slices.DeleteFunc(b.plan.Actions, func(a api.Action) bool { return !b.permits(a) })
+	}
 	if b.s.NPM != nil && b.s.NPM.Stranded {
 		b.plan.Actions = slices.DeleteFunc(b.plan.Actions, func(a api.Action) bool { return !savesStranded(a) })
 	}

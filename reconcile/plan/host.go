@@ -397,5 +397,3 @@ func (j *judgement) settle(at []*api.Container) {
 		}, j.act, "no502 saves the host again, which makes nginx look it up", "wait, or save the host in NPM")
 	}
 }
-
-func hostPort(e api.Endpoint) string { return fmt.Sprintf("%s:%d", e.Host, e.Port) }

@@ -83,3 +83,5 @@ func (j *judgement) throughMachine() bool {
 		})
 	})
 }
+
+func hostPort(e api.Endpoint) string { return fmt.Sprintf("%s:%d", e.Host, e.Port) }

@@ -18,6 +18,7 @@ func (b *builder) system() {
 		if f := down(npm); f != nil {
 			v.Findings = append(v.Findings, *f)
 		}
+		b.standBy(&v)
 		b.stranded(&v)
 		b.proxyNetwork(&v)
 		if self := b.s.Engine.Container(b.s.Self); self != nil && !b.isProxy(self) {
