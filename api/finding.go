@@ -66,6 +66,7 @@ const (
 	UnknownLabel   Code = "UnknownLabel"
 	InvalidLabel   Code = "InvalidLabel"
 	NginxRejected  Code = "NginxRejected"
+	Contested      Code = "Contested"     // somebody else keeps changing it back
 	NotTranslated  Code = "NotTranslated" // another tool's label that no502 or NPM has no word for
 )
 

@@ -65,9 +65,11 @@ type Owner struct {
 }
 
 // Owner of a host; zero where no labels declare it.
-func (h *Host) Owner() Owner {
-	if h.Ownership == nil || h.Ownership.Service == "" {
+func (h *Host) Owner() Owner { return h.Ownership.owner(h.Key().Kind) }
+
+func (o *Ownership) owner(k Kind) Owner {
+	if o == nil || o.Service == "" {
 		return Owner{}
 	}
-	return Owner{h.Key().Kind, h.Ownership.Service, h.Ownership.Route}
+	return Owner{k, o.Service, o.Route}
 }

@@ -41,6 +41,8 @@ type Snapshot struct {
 	// Rejected is, by host, the last change that nginx did not accept: each try
 	// takes the host off line for a moment.
 	Rejected map[Key]Rejected
+	// Contested is what somebody else keeps undoing.
+	Contested map[Subject]Contest
 }
 
 // Rejected is a change that nginx did not accept.

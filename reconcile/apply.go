@@ -140,6 +140,7 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 			res.After = max(time.Until(v.Due), time.Millisecond)
 		}
 	}
+	r.memory.left(p, time.Now())
 	res.Retry = res.Retry || !p.Wants.Empty()
 	r.NPM.Expect(r.memory.expect(key, p))
 	switch key.Kind {
@@ -295,8 +296,9 @@ func (r *Reconciler) claiming(key api.Key, first bool) (keys []api.Key) {
 }
 
 // prune forgets what ports answered of containers that were started again or
-// are gone. It is done with the system, which every resync looks at.
+// are gone, and what nobody fights over any more. It is done with the system, which every resync looks at.
 func (r *Reconciler) prune() {
+	r.memory.forgetContests(time.Now())
 	r.Engine.View(func(e *api.Engine) {
 		r.Prober.Prune(func(t api.Target) bool {
 			c := e.Container(t.Container)

@@ -30,6 +30,7 @@ type memory struct {
 	expects  map[api.Key]bool                  // what waits for a certificate or an access list
 	rejected map[api.Key]api.Rejected          // by nginx
 	deleted  []time.Time                       // since the last resync
+	contests contests
 	// landslide: too many hosts would be deleted at once. When one was kept for
 	// that, it is held until none is to be deleted any more.
 	landslide, held bool
@@ -55,6 +56,7 @@ func newMemory() memory {
 		idle:     map[api.Key]api.IdleSince{},
 		expects:  map[api.Key]bool{},
 		rejected: map[api.Key]api.Rejected{},
+		contests: contests{of: map[string]*contest{}},
 	}
 }
 
@@ -66,7 +68,7 @@ func (m *memory) observe(s *api.Snapshot, key api.Key) {
 	if since, ok := m.idle[key]; ok {
 		s.Idle = map[api.Key]api.IdleSince{key: since}
 	}
-	s.Landslide = m.landslide
+	s.Landslide, s.Contested = m.landslide, m.contests.held
 	if was, ok := m.rejected[key]; ok {
 		s.Rejected = map[api.Key]api.Rejected{key: was}
 	}
@@ -175,6 +177,7 @@ func meanings(v api.Verdict) (ids []api.Identity) {
 func (m *memory) done(a api.Action, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.contests.did(a, now)
 	if a.Op == api.OpDelete && slices.Contains(a.Because, api.HostIdle) { // and not to be made anew
 		delete(m.idle, a.Host) // it is not counted twice
 		m.deleted = append(m.deleted, now)

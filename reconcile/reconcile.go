@@ -154,6 +154,7 @@ func (r *Reconciler) plan(key api.Key) (p api.Plan) {
 // network that is not there.
 func (r *Reconciler) planDocker(key api.Key) (actions []api.Action) {
 	r.snapshot(func(s *api.Snapshot) {
+		r.memory.observe(s, key)
 		for _, a := range plan.For(s, r.Policy, api.SystemKey(), key).Actions {
 			if inDocker(a.Op) {
 				actions = append(actions, a)
