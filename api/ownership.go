@@ -19,6 +19,9 @@ type Ownership struct {
 	Grace    string `json:"grace,omitempty"` // a time.Duration
 	// Disabled says why no502 switched the host off; empty: it did not.
 	Disabled string `json:"disabled,omitempty"`
+	// Disabling: it was about to. If the host is on, it was stopped before it
+	// did; otherwise somebody has switched the host on again.
+	Disabling bool `json:"disabling,omitempty"`
 
 	// Wrote is what no502 wrote and still stands for: while the row says the
 	// same, nobody has edited that since.

@@ -29,10 +29,10 @@ func (b *builder) leave(v *api.Verdict) {
 }
 
 // contest says that somebody else keeps undoing something.
-func (b *builder) contest(c api.Contest, who, does, cure string) api.Finding {
+func (b *builder) contest(c api.Contest, does, cure string) api.Finding {
 	return api.Finding{
 		Code:    api.Contested,
-		Message: fmt.Sprintf("%s keeps %s: no502 put that right %d times, and leaves it alone for now", who, does, c.Times),
+		Message: fmt.Sprintf("somebody keeps %s: no502 put that right %d times, and leaves it alone for now", does, c.Times),
 		Fix:     fmt.Sprintf("%s; no502 tries again at %s, and less and less often", cure, c.Until.UTC().Format("2006-01-02 15:04:05 MST")),
 	}
 }
@@ -55,7 +55,7 @@ func (j *judgement) uncontested(from, to api.Fields) (api.Fields, api.Fields) {
 		from, to = without(from, d.Fields), without(to, d.Fields)
 	}
 	if len(left) > 0 {
-		j.fail(&j.v.InSync, j.contest(worst, "somebody", fmt.Sprintf("changing %s back: %s", j.v.Name, strings.Join(left, "; ")), j.letGo()))
+		j.fail(&j.v.InSync, j.contest(worst, fmt.Sprintf("changing %s back: %s", j.v.Name, strings.Join(left, "; ")), j.letGo()))
 	}
 	return from, to
 }
@@ -64,7 +64,7 @@ func (j *judgement) uncontested(from, to api.Fields) (api.Fields, api.Fields) {
 func (j *judgement) noteContested(own *api.Ownership) bool {
 	c, held := j.contested(api.NoteSubject(own, j.v.Key))
 	if held {
-		j.fail(&j.v.InSync, j.contest(c, "somebody", "taking away what no502 notes in NPM about "+j.v.Name, j.letGo()))
+		j.fail(&j.v.InSync, j.contest(c, "taking away what no502 notes in NPM about "+j.v.Name, j.letGo()))
 	}
 	return held
 }
@@ -100,7 +100,7 @@ func (b *builder) undone(a api.Action) *api.Finding {
 		does = fmt.Sprintf("disconnecting the container %s from the network %s", a.Name, a.Network)
 		cure = "find out who does it: docker events --filter type=network --filter event=disconnect"
 	}
-	f := b.contest(c, "somebody", does, cure)
+	f := b.contest(c, does, cure)
 	return &f
 }
 

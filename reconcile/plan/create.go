@@ -84,7 +84,7 @@ func (b *builder) create(claim *resolve.Claim, v *api.Verdict) {
 	}
 	if c, held := b.contested(api.MadeSubject(claim.Owner())); held {
 		does := fmt.Sprintf("deleting the %s %s, which labels declare", claim.Kind.Words(), j.v.Name)
-		v.Findings = append(v.Findings, b.contest(c, "somebody", does, "stop whatever else deletes hosts in NPM, or take the label away"))
+		v.Findings = append(v.Findings, b.contest(c, does, "stop whatever else deletes hosts in NPM, or take the label away"))
 		return
 	}
 	v.Findings = append(v.Findings, api.Finding{

@@ -37,8 +37,11 @@ func (j *judgement) ended() bool {
 		}
 		return !j.h.Enabled
 	case !j.h.Enabled && !idle.Delete:
+		if o.Disabling { // and was stopped before it could say so
+			j.disable(o.Disabled, api.HostIdle)
+		}
 		return false
-	case j.h.Enabled && o.Disabled == idle.Why:
+	case j.h.Enabled && o.Disabled == idle.Why && !o.Disabling:
 		j.overruled = true
 		return false
 	}

@@ -122,6 +122,7 @@ func (j *judgement) ownership(from, to api.Fields, released []string) *api.Owner
 	own := api.Ownership{Instance: j.p.Instance, Origin: api.OriginRepaired}
 	if o := j.h.OwnedBy(j.p.Instance); o != nil {
 		own = *o
+		own.Disabling = false
 		if !j.overruled {
 			own.Disabled = ""
 		}
