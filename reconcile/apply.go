@@ -305,9 +305,9 @@ func (r *Reconciler) claiming(key api.Key, first bool) (keys []api.Key) {
 }
 
 // prune forgets what ports answered of containers that were started again or
-// are gone, and what nobody fights over any more. It is done with the system, which every resync looks at.
+// are gone, and what was long ago. It is done with the system, which every resync looks at.
 func (r *Reconciler) prune() {
-	r.memory.forgetContests(time.Now())
+	r.memory.calm(time.Now())
 	r.Engine.View(func(e *api.Engine) {
 		r.Prober.Prune(func(t api.Target) bool {
 			c := e.Container(t.Container)

@@ -130,11 +130,12 @@ func (c *contests) forget(now time.Time) {
 	}
 }
 
-// forgetContests forgets what has not been fought over for long.
-func (m *memory) forgetContests(now time.Time) {
+// calm forgets what somebody fought over, and what moved, long ago.
+func (m *memory) calm(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.contests.forget(now)
+	m.moves.forget(now)
 }
 
 // left remembers what a plan leaves alone.

@@ -31,6 +31,7 @@ type memory struct {
 	rejected map[api.Key]api.Rejected          // by nginx
 	deleted  []time.Time                       // since the last resync
 	contests contests
+	moves    moves
 	// landslide: too many hosts would be deleted at once. When one was kept for
 	// that, it is held until none is to be deleted any more.
 	landslide, held bool
@@ -57,6 +58,7 @@ func newMemory() memory {
 		expects:  map[api.Key]bool{},
 		rejected: map[api.Key]api.Rejected{},
 		contests: contests{of: map[string]*contest{}},
+		moves:    moves{},
 	}
 }
 
@@ -69,6 +71,9 @@ func (m *memory) observe(s *api.Snapshot, key api.Key) {
 		s.Idle = map[api.Key]api.IdleSince{key: since}
 	}
 	s.Landslide, s.Contested = m.landslide, m.contests.held
+	if was, lately := m.moves.of(key, s.Now); lately {
+		s.Moved = map[api.Key]api.Moved{key: was}
+	}
 	if was, ok := m.rejected[key]; ok {
 		s.Rejected = map[api.Key]api.Rejected{key: was}
 	}
@@ -178,6 +183,7 @@ func (m *memory) done(a api.Action, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.contests.did(a, now)
+	m.moves.did(a, now)
 	if a.Op == api.OpDelete && slices.Contains(a.Because, api.HostIdle) { // and not to be made anew
 		delete(m.idle, a.Host) // it is not counted twice
 		m.deleted = append(m.deleted, now)

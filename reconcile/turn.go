@@ -33,8 +33,8 @@ func urgencyOf(a api.Action) urgency {
 	_, streams := a.To[api.FieldStreamHost]
 	_, guards := a.To[api.FieldAccessList]
 	switch {
-	case slices.Contains(a.Because, api.AccessListMissing):
-		return failing
+	case a.Op == api.OpDisable && !slices.Contains(a.Because, api.HostIdle):
+		return failing // it is in the way of others, or open to whom it should not be
 	case a.Op == api.OpDelete && len(a.To) == 0, a.Op == api.OpDisable:
 		return ending
 	case moves, streams, guards:
