@@ -73,6 +73,7 @@ const (
 	NginxRejected  Code = "NginxRejected"
 	// StaticNameMissing: a name is gone that nginx looks up when it loads.
 	StaticNameMissing Code = "StaticNameMissing"
+	Contested         Code = "Contested"     // somebody else keeps changing it back
 	NotTranslated     Code = "NotTranslated" // another tool's label that no502 or NPM has no word for
 )
 

@@ -21,6 +21,9 @@ type Ownership struct {
 	Disabled string `json:"disabled,omitempty"`
 	// Missing are the names for which it is off; see DisabledStatic.
 	Missing []string `json:"missing,omitempty"`
+	// Disabling: it was about to. If the host is on, it was stopped before it
+	// did; otherwise somebody has switched the host on again.
+	Disabling bool `json:"disabling,omitempty"`
 
 	// Wrote is what no502 wrote and still stands for: while the row says the
 	// same, nobody has edited that since.
@@ -70,9 +73,11 @@ type Owner struct {
 }
 
 // Owner of a host; zero where no labels declare it.
-func (h *Host) Owner() Owner {
-	if h.Ownership == nil || h.Ownership.Service == "" {
+func (h *Host) Owner() Owner { return h.Ownership.owner(h.Key().Kind) }
+
+func (o *Ownership) owner(k Kind) Owner {
+	if o == nil || o.Service == "" {
 		return Owner{}
 	}
-	return Owner{h.Key().Kind, h.Ownership.Service, h.Ownership.Route}
+	return Owner{k, o.Service, o.Route}
 }

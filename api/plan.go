@@ -52,6 +52,8 @@ type Verdict struct {
 	Conditions
 	// Idle says that the host's service stopped or went away; empty: neither.
 	Idle Idle
+	// Contested is what is left undone, since somebody keeps undoing it.
+	Contested []Subject
 	// Due is when the key is worth another look, though nothing happens
 	// meanwhile; zero: not by itself.
 	Due time.Time
@@ -129,9 +131,10 @@ type Action struct {
 	Domain string // by which people know the host
 	// From and To are the fields that change, as they are and as they shall be.
 	// From is what the plan stands on: if the row says otherwise by now, it is
-	// stale. Of re-save: the endpoint as it stays.
+	// stale. Of re-save: the endpoint as it stays. Of delete: in what the host
+	// that is made in its place differs.
 	From, To Fields
-	// Ownership is what the host's meta is to remember.
+	// Ownership is what the host's meta is to remember; of delete, what it does.
 	Ownership *Ownership
 	// Of request-certificate.
 	Certificate CertificateRequest

@@ -51,6 +51,11 @@ type Snapshot struct {
 	// Rejected is, by host, the last change that nginx did not accept: each try
 	// takes the host off line for a moment.
 	Rejected map[Key]Rejected
+	// Moved is, by host, how often it was written lately since its service had
+	// moved.
+	Moved map[Key]Moved
+	// Contested is what somebody else keeps undoing.
+	Contested map[Subject]Contest
 }
 
 // Loaded is where the names of a host led that nginx looks up when it loads.
@@ -65,6 +70,12 @@ type Rejected struct {
 	Reason string
 	Times  int
 	Until  time.Time // when it may be tried again
+}
+
+// Moved is how often something moved, and when it did last.
+type Moved struct {
+	Times int
+	Last  time.Time
 }
 
 // IdleSince is since when a host has been idle for a reason.

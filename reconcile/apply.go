@@ -24,7 +24,14 @@ func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Actio
 	}
 	var failed []error
 	for _, a := range actions {
-		if err := r.do(ctx, a); err != nil {
+		err := r.do(ctx, key, a)
+		if errors.Is(err, errFull) {
+			if len(failed) == 0 {
+				return err
+			}
+			break // it is tried again in any case
+		}
+		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", a, err))
 			if a.Op == api.OpCreateNetwork {
 				break
@@ -34,15 +41,14 @@ func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Actio
 	return errors.Join(failed...)
 }
 
-func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
+func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err error) {
 	if !inDocker(a.Op) {
-		select {
-		case r.writing <- struct{}{}:
-			defer func() { <-r.writing }()
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := r.writing.take(ctx, urgencyOf(a)); err != nil {
+			return err
 		}
-		if !r.still(a) {
+		defer r.writing.give()
+		still := false
+		if a, still = r.still(key, a); !still {
 			return api.ErrStale
 		}
 	}
@@ -80,14 +86,17 @@ func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	return nil
 }
 
-// still reports whether a host that was to be switched off or deleted still is:
-// NPM takes its time for each write, and its service may be back by now. Of other
-// writes NPM's rows tell that.
-func (r *Reconciler) still(a api.Action) bool {
-	if a.Op != api.OpDelete && a.Op != api.OpDisable {
-		return true
+// still is a change as it is to be made now: NPM takes its time for each write,
+// and things may be otherwise by now. Not ok: it is not to be made any more.
+func (r *Reconciler) still(key api.Key, a api.Action) (now api.Action, ok bool) {
+	actions := r.plan(key).Actions
+	i := slices.IndexFunc(actions, func(now api.Action) bool {
+		return now.Op == a.Op && now.Host == a.Host && now.Domain == a.Domain
+	})
+	if i < 0 {
+		return a, false
 	}
-	return slices.ContainsFunc(r.plan(a.Host).Actions, func(now api.Action) bool { return now.Op == a.Op && now.Host == a.Host })
+	return actions[i], true
 }
 
 // request asks Let's Encrypt. That it was asked is noted first, as a failure, so
@@ -143,6 +152,7 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 			res.After = max(time.Until(v.Due), time.Millisecond)
 		}
 	}
+	r.memory.left(p, time.Now())
 	res.Retry = res.Retry || !p.Wants.Empty()
 	r.NPM.Expect(r.memory.expect(key, p))
 	switch key.Kind {
@@ -310,8 +320,9 @@ func (r *Reconciler) claiming(key api.Key, first bool) (keys []api.Key) {
 }
 
 // prune forgets what ports answered of containers that were started again or
-// are gone. It is done with the system, which every resync looks at.
+// are gone, and what was long ago. It is done with the system, which every resync looks at.
 func (r *Reconciler) prune() {
+	r.memory.calm(time.Now())
 	r.Engine.View(func(e *api.Engine) {
 		r.Prober.Prune(func(t api.Target) bool {
 			c := e.Container(t.Container)

@@ -34,6 +34,8 @@ type memory struct {
 	proving  map[api.Key]api.Proving           // the last write to each host
 	last     api.Lease                         // who wrote last in this instance's name
 	deleted  []time.Time                       // since the last resync
+	contests contests
+	moves    moves
 	// landslide: too many hosts would be deleted at once. When one was kept for
 	// that, it is held until none is to be deleted any more.
 	landslide, held bool
@@ -61,6 +63,8 @@ func newMemory() memory {
 		rejected: map[api.Key]api.Rejected{},
 		loaded:   map[api.Key]loaded{},
 		proving:  map[api.Key]api.Proving{},
+		contests: contests{of: map[string]*contest{}},
+		moves:    moves{},
 	}
 }
 
@@ -72,10 +76,13 @@ func (m *memory) observe(s *api.Snapshot, key api.Key) {
 	if since, ok := m.idle[key]; ok {
 		s.Idle = map[api.Key]api.IdleSince{key: since}
 	}
-	s.Landslide = m.landslide
 	m.recallLoaded(s, key)
 	if pr, ok := m.proving[key]; ok {
 		s.Proving = map[api.Key]api.Proving{key: pr}
+	}
+	s.Landslide, s.Contested = m.landslide, m.contests.held
+	if was, lately := m.moves.of(key, s.Now); lately {
+		s.Moved = map[api.Key]api.Moved{key: was}
 	}
 	if was, ok := m.rejected[key]; ok {
 		s.Rejected = map[api.Key]api.Rejected{key: was}
@@ -187,6 +194,8 @@ func meanings(v api.Verdict) (ids []api.Identity) {
 func (m *memory) done(a api.Action, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.contests.did(a, now)
+	m.moves.did(a, now)
 	if a.Op == api.OpDelete && slices.Contains(a.Because, api.HostIdle) { // and not to be made anew
 		delete(m.idle, a.Host) // it is not counted twice
 		m.deleted = append(m.deleted, now)

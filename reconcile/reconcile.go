@@ -99,13 +99,14 @@ type Reconciler struct {
 
 	// attaching makes choosing a free address and taking it one step.
 	attaching sync.Mutex
-	// writing is held by who writes to NPM, which makes one change at a time.
-	writing chan struct{}
+	// writing is whose turn it is to write to NPM, which makes one change at a
+	// time.
+	writing turn
 }
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	return &Reconciler{Options: o, memory: newMemory(), writing: make(chan struct{}, 1)}
+	return &Reconciler{Options: o, memory: newMemory()}
 }
 
 // rounds bounds how often one call observes and plans again: attach, then
@@ -133,7 +134,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 		}
 		r.record(p)
 		// ErrStale: somebody was faster, and what they did is known by now.
-		if err := r.apply(ctx, key, p.Actions); err != nil && !errors.Is(err, api.ErrStale) {
+		err := r.apply(ctx, key, p.Actions)
+		if errors.Is(err, errFull) {
+			break
+		}
+		if err != nil && !errors.Is(err, api.ErrStale) {
 			var res Result
 			if key.Kind == api.KindSystem {
 				r.FindNPM() // where nothing may be changed, NPM can be looked at all the same
@@ -144,7 +149,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 	}
 	r.record(p)
 	res := r.result(key, p)
-	res.Retry = res.Retry || !done // what the last round changed was not looked at
+	res.Retry = res.Retry || !done // what the last round changed was not looked at, or could not be done yet
 	return res, ctx.Err()
 }
 
@@ -162,6 +167,7 @@ func (r *Reconciler) plan(key api.Key) (p api.Plan) {
 // network that is not there.
 func (r *Reconciler) planDocker(key api.Key) (actions []api.Action) {
 	r.snapshot(func(s *api.Snapshot) {
+		r.memory.observe(s, key)
 		for _, a := range plan.For(s, r.Policy, api.SystemKey(), key).Actions {
 			if inDocker(a.Op) {
 				actions = append(actions, a)

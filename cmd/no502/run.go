@@ -127,7 +127,7 @@ func run(ctx context.Context, s settings, at place, log logr.Logger) error {
 		return controller.Run(ctx, controller.Options{
 			Reconciler: p.reconciler,
 			Sources:    map[string]controller.Source{"docker": p.engine, "npm": p.npm},
-			Resync:     s.resync, Workers: 8, Log: log,
+			Resync:     s.resync, Workers: reconcile.Workers, Log: log,
 		})
 	})
 	err = g.Wait()

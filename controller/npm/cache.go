@@ -49,7 +49,9 @@ func (c *Client) learn(key api.Key, raw []byte, verdict bool) (h *api.Host, chan
 	if c.hosts == nil {
 		return h, false, nil
 	}
-	changed = c.entries[key].canonical != now
+	if changed = c.entries[key].canonical != now; changed {
+		c.outdated(key)
+	}
 	c.entries[key] = entry{canonical: now}
 	c.hosts.SetHost(c.doubt(h))
 	return h, changed, nil
@@ -63,7 +65,13 @@ func (c *Client) forget(key api.Key) bool {
 	if _, had := c.entries[key]; !had {
 		return false
 	}
+	c.outdated(key)
 	c.hosts.Remove(key)
 	delete(c.entries, key)
 	return true
 }
+
+// outdated: the last list does not tell what the cache holds any more. If somebody
+// undoes what was written, the next list is like the last one, and must be read
+// all the same.
+func (c *Client) outdated(key api.Key) { delete(c.etags, kinds[key.Kind].path) }

@@ -66,20 +66,30 @@ func (c *Client) enabledDead(on *api.Host) error {
 }
 
 // Disable notes own in a host's meta (nil: removes it there), and switches the
-// host off. One that is off stays as it is: it is not no502 that did it, and
-// NPM may crash at the second time.
+// host off: first that it is about to, and in the end that it did, which nginx
+// does not hear of. One that is off stays as it is, unless it was to be: it is not
+// no502 that did it, and NPM may crash at the second time.
 func (c *Client) Disable(ctx context.Context, key api.Key, own *api.Ownership) error {
 	return c.having(ctx, key, func(ctx context.Context, before *api.Host) error {
 		if !before.Enabled {
-			return nil
+			if o := before.Ownership; o == nil || !o.Disabling {
+				return nil
+			}
+			return c.note(ctx, before, own)
 		}
-		if err := c.note(ctx, before, own); err != nil {
+		about := own
+		if own != nil {
+			about = new(api.Ownership)
+			*about = *own
+			about.Disabling = true
+		}
+		if err := c.note(ctx, before, about); err != nil {
 			return err
 		}
 		defer c.hush(key)()
-		_, failed := c.toggled(ctx, key, false)
+		off, failed := c.toggled(ctx, key, false)
 		if failed == nil {
-			return nil
+			return c.note(ctx, off, own)
 		}
 		now, _, err := c.get(ctx, key)
 		if err == nil && now.Enabled {

@@ -134,9 +134,10 @@ func (b *bed) switchOffAndOn(key api.Key, own api.Ownership) {
 		note, apply, why = nil, nil, ""
 	}
 	read := "GET " + row + " 200"
-	eq(t, "disable", b.calls(), slices.Concat([]string{read}, note, []string{"POST " + row + "/disable 200", read, read}))
+	eq(t, "disable", b.calls(), slices.Concat([]string{read}, note, []string{"POST " + row + "/disable 200", read}, note, []string{read}))
 	eq(t, "disabled", b.seen(key).Enabled, false)
 	eq(t, "why", b.seen(key).Ownership.Disabled, why)
+	eq(t, "is about to", b.seen(key).Ownership.Disabling, false)
 	for range 2 {
 		if err := b.Enable(t.Context(), key, fields, fields, &own); err != nil {
 			t.Fatal(err)

@@ -168,3 +168,26 @@ func TestLookIsCompleteOrNothing(t *testing.T) {
 		}
 	})
 }
+
+// Somebody undoes what was written before NPM is looked at again: its list is
+// then what it was at the last look, and is read all the same.
+func TestUndoneBetweenTwoLooks(t *testing.T) {
+	bubble(t, func(t *testing.T, v string) {
+		s := newNPM(t, 1, version(v))
+		b, admin := newBed(t, s.API()), newBed(t, s.API())
+		for _, n := range newHosts {
+			if err := b.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			made, err := b.Create(t.Context(), n.kind, n.fields, declared("x", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			admin.do(t, http.MethodDelete, hostPath(made))
+			if err := b.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b.View(func(n *api.NPM) { eq(t, string(made.Kind)+" is still known", n.Get(made) != nil, false) })
+		}
+	})
+}

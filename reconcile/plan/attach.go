@@ -12,7 +12,9 @@ import (
 	"github.com/no502/no502/reconcile/resolve"
 )
 
-func (b *builder) attach(n api.Network, c *api.Container, because []api.Code) {
+// attach plans to attach a container to a network, or says that somebody keeps
+// undoing that.
+func (b *builder) attach(n api.Network, c *api.Container, because []api.Code) *api.Finding {
 	a := api.Action{
 		Op: api.OpAttach, Network: n.Name, Container: c.ID, Name: c.Name, Because: because,
 		Address: b.stableAddress(n, c),
@@ -20,7 +22,16 @@ func (b *builder) attach(n api.Network, c *api.Container, because []api.Code) {
 	if alias := c.SharedAlias(); alias != "" && !c.OneOff() {
 		a.Aliases = []string{alias}
 	}
+	if n.ID == "" {
+		if f := b.undone(api.Action{Op: api.OpCreateNetwork, Network: n.Name}); f != nil {
+			return f
+		}
+	}
+	if f := b.undone(a); f != nil {
+		return f
+	}
 	b.act(a)
+	return nil
 }
 
 // reachOwner is reach for whose network a container uses.
@@ -77,7 +88,9 @@ func (b *builder) reach(c *api.Container, act bool) *api.Finding {
 	case c.State.Status == api.Removing || c.State.Status == api.Dead:
 		f.Fix = "recreate the container"
 	default:
-		b.attach(b.t.Proxy, c, []api.Code{api.NotOnProxyNetwork})
+		if undone := b.attach(b.t.Proxy, c, []api.Code{api.NotOnProxyNetwork}); undone != nil {
+			return undone
+		}
 	}
 	return f
 }

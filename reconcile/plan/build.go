@@ -55,6 +55,9 @@ func For(s *api.Snapshot, p api.Policy, keys ...api.Key) api.Plan {
 				b.host(h)
 			}
 		}
+		if len(b.left) > 0 {
+			b.leave(&b.plan.Verdicts[len(b.plan.Verdicts)-1])
+		}
 	}
 	return b.finish()
 }
@@ -66,6 +69,8 @@ type builder struct {
 
 	plan    api.Plan
 	planned map[subject]int // index into plan.Actions
+	// left is what somebody keeps undoing of what the key at hand needs.
+	left []api.Subject
 	// reserved are the addresses that this plan gives, and to which container.
 	reserved map[netip.Addr]string
 }

@@ -297,8 +297,4 @@ func (j *judgement) ignoredEmail() {
 }
 
 // due asks for another look at a time.
-func (j *judgement) due(at time.Time) {
-	if j.v.Due.IsZero() || at.Before(j.v.Due) {
-		j.v.Due = at
-	}
-}
+func (j *judgement) due(at time.Time) { due(&j.v, at) }

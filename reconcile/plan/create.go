@@ -71,8 +71,8 @@ func (b *builder) create(claim *resolve.Claim, v *api.Verdict) {
 			}
 		}
 	}
-	if !j.v.Due.IsZero() && (v.Due.IsZero() || j.v.Due.Before(v.Due)) {
-		v.Due = j.v.Due
+	if !j.v.Due.IsZero() {
+		due(v, j.v.Due)
 	}
 	for _, f := range j.v.Findings {
 		if !v.Says(f) {
@@ -80,6 +80,11 @@ func (b *builder) create(claim *resolve.Claim, v *api.Verdict) {
 		}
 	}
 	if !ready || j.unsettled {
+		return
+	}
+	if c, held := b.contested(api.MadeSubject(claim.Owner())); held {
+		does := fmt.Sprintf("deleting the %s %s, which labels declare", claim.Kind.Words(), j.v.Name)
+		v.Findings = append(v.Findings, b.contest(c, does, "stop whatever else deletes hosts in NPM, or take the label away"))
 		return
 	}
 	v.Findings = append(v.Findings, api.Finding{

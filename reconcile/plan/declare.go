@@ -279,7 +279,7 @@ func (j *judgement) disable(why string, because api.Code) {
 		return
 	}
 	own := *j.h.Ownership
-	own.Disabled = why
+	own.Disabled, own.Disabling = why, false
 	j.builder.act(api.Action{
 		Op: api.OpDisable, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{because}, Ownership: &own,
 	})

@@ -390,7 +390,7 @@ func (j *judgement) settle(at []*api.Container) {
 	if j.v.InSync.Status == api.Unknown {
 		j.set(&j.v.InSync, api.True, "", "")
 	}
-	if cached, ok := j.s.Cached[j.h.ID]; ok && len(at) > 0 && !slices.Contains(j.v.Addresses, cached) {
+	if cached, ok := j.s.Cached[j.h.ID]; ok && len(at) > 0 && !slices.Contains(j.v.Addresses, cached) && j.stays(at) {
 		j.resave(api.Finding{
 			Code:    api.AddressChanged,
 			Message: fmt.Sprintf("%s has a new address, and nginx may remember %s for up to 10 s", at[0].Name, cached),

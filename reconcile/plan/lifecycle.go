@@ -39,8 +39,11 @@ func (j *judgement) ended() bool {
 		}
 		return !j.h.Enabled
 	case !j.h.Enabled && !idle.Delete:
+		if o.Disabling { // and was stopped before it could say so
+			j.disable(o.Disabled, api.HostIdle)
+		}
 		return false
-	case j.h.Enabled && o.Disabled == idle.Why:
+	case j.h.Enabled && o.Disabled == idle.Why && !o.Disabling:
 		j.overruled = true
 		return false
 	}
@@ -67,7 +70,7 @@ func (j *judgement) end(idle api.Idle, grace time.Duration, over bool) {
 		f.Message += fmt.Sprintf(", and more than %d hosts would be deleted like this one", j.p.MaxDeletes)
 		f.Fix = "start the services again; or delete the hosts in NPM; or set NO502_MAX_DELETES higher"
 	case idle.Delete:
-		j.remove(api.HostIdle)
+		j.remove(api.HostIdle, nil, nil)
 	default:
 		j.disable(idle.Why, api.HostIdle)
 	}
@@ -183,9 +186,14 @@ func (j *judgement) says(idle api.Idle, grace time.Duration) string {
 	return fmt.Sprintf("no502 switches it off after %v", grace)
 }
 
-func (j *judgement) remove(because api.Code) {
+// remove deletes the host; with from and to, which differ, for another to be
+// made in its place.
+func (j *judgement) remove(because api.Code, from, to api.Fields) {
 	if j.act {
-		j.builder.act(api.Action{Op: api.OpDelete, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{because}})
+		j.builder.act(api.Action{
+			Op: api.OpDelete, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{because},
+			From: from, To: to, Ownership: j.h.Ownership,
+		})
 	}
 }
 
@@ -220,7 +228,7 @@ func (j *judgement) back() {
 	switch {
 	case !j.act:
 	case j.v.Key.Kind == api.KindDeadHost:
-		j.remove(api.HostBack) // and then it is made anew
+		j.remove(api.HostBack, nil, nil) // and then it is made anew
 	default:
 		j.builder.act(api.Action{
 			Op: api.OpEnable, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{api.HostBack},

@@ -108,7 +108,7 @@ func (j *judgement) withoutStatic(missing []api.Static, said []string, act bool)
 	}
 	idle := api.Idle{Why: api.DisabledStatic}
 	o := j.h.OwnedBy(j.p.Instance)
-	if act = act && (o == nil || o.Disabled == ""); act {
+	if act = act && (o == nil || o.Disabled == "" || o.Disabling); act {
 		f.Fix = fmt.Sprintf("no502 switches the host off after %v, and on again when the name is back", staticGrace)
 		j.v.Idle = idle
 	}
@@ -123,7 +123,7 @@ func (j *judgement) withoutStatic(missing []api.Static, said []string, act bool)
 		if o != nil {
 			own = *o
 		}
-		own.Disabled = api.DisabledStatic
+		own.Disabled, own.Disabling, own.Missing = api.DisabledStatic, false, nil
 		for _, st := range missing {
 			own.Missing = append(own.Missing, st.Name)
 		}
@@ -198,7 +198,7 @@ func (j *judgement) restored() bool {
 // nothing else to remember.
 func (j *judgement) unmarked() *api.Ownership {
 	own := *j.h.Ownership
-	own.Disabled, own.Missing = "", nil
+	own.Disabled, own.Disabling, own.Missing = "", false, nil
 	if own.Service == "" && own.Backend == "" && len(own.Wrote) == 0 && len(own.Was) == 0 {
 		return nil
 	}

@@ -34,16 +34,20 @@ func (j *judgement) forwardStream(row, want api.Fields) {
 		want[api.FieldStreamPort] = int(r.Port)
 	}
 	j.published()
-	if addr := j.streamAddress(row); addr.IsValid() {
-		want[api.FieldStreamHost] = addr.String()
-		j.v.Addresses = []netip.Addr{addr}
+	addr, at := j.streamAddress(row)
+	if !addr.IsValid() {
+		return
 	}
+	if want[api.FieldStreamHost] = addr.String(); !j.new && !row.Says(api.FieldStreamHost, addr.String()) && !j.stays(at) {
+		want[api.FieldStreamHost] = row.Text(api.FieldStreamHost)
+	}
+	j.v.Addresses = []netip.Addr{addr}
 }
 
 // streamAddress is where one of a service's containers is reached: the one to
 // which the stream leads already, if it runs; else the first that runs; else one
-// whose address is settled before it is started.
-func (j *judgement) streamAddress(row api.Fields) netip.Addr {
+// whose address is settled before it is started. At are those that run.
+func (j *judgement) streamAddress(row api.Fields) (addr netip.Addr, at []*api.Container) {
 	service := resolve.Upstream(j.s.Engine, j.p, j.claim.Lead, j.claim.Route.Upstream)
 	if len(service) == 0 && j.new {
 		j.v.Findings = append(j.v.Findings, j.noUpstream(j.claim.Route.Upstream, "upstream"))
@@ -57,12 +61,12 @@ func (j *judgement) streamAddress(row api.Fields) netip.Addr {
 		case !slices.Contains(at, owner):
 			settled = cmp.Or(settled, addr)
 		case addr.String() == row.Text(api.FieldStreamHost):
-			return addr
+			return addr, at
 		default:
 			running = cmp.Or(running, addr)
 		}
 	}
-	return cmp.Or(running, settled)
+	return cmp.Or(running, settled), at
 }
 
 // address4 is a container's address, or the one that it will have once it is

@@ -42,7 +42,12 @@ func (b *builder) proxyNetwork(v *api.Verdict) {
 		if len(proxy.Subnets) > 0 {
 			subnet = proxy.Subnets[0]
 		}
-		b.act(api.Action{Op: api.OpCreateNetwork, Network: proxy.Name, Subnet: subnet, Because: []api.Code{because}})
+		create := api.Action{Op: api.OpCreateNetwork, Network: proxy.Name, Subnet: subnet, Because: []api.Code{because}}
+		if f := b.undone(create); f != nil {
+			v.Findings = append(v.Findings, *f)
+			return
+		}
+		b.act(create)
 	}
 	if _, on := owner.Attachment(proxy.ID); !on || proxy.ID == "" {
 		b.attachStanding(v, owner, proxy, because)
@@ -73,7 +78,9 @@ func (b *builder) attachStanding(v *api.Verdict, c *api.Container, n api.Network
 			Fix:     "no502 attaches it",
 		})
 	}
-	b.attach(n, c, []api.Code{because})
+	if f := b.attach(n, c, []api.Code{because}); f != nil {
+		v.Findings = append(v.Findings, *f)
+	}
 }
 
 // attachSelf: from every network that NPM is on no502 sees what NPM sees.

@@ -43,8 +43,9 @@ func (j *judgement) write() {
 	if !j.act || j.unsettled {
 		return
 	}
+	from, to = j.uncontested(from, to)
 	own := j.ownership(from, to, released)
-	changed := len(to) > 0 || j.disowned(own)
+	changed := len(to) > 0 || j.disowned(own) && !j.noteContested(own)
 	if changed && len(j.because) == 0 {
 		j.wrong(api.Finding{
 			Code:    api.HostDiffers,
@@ -53,7 +54,7 @@ func (j *judgement) write() {
 	}
 	switch {
 	case changed && j.v.Key.Kind == api.KindDeadHost: // of no502's own
-		j.remove(api.HostDiffers) // and then it is made anew
+		j.remove(api.HostDiffers, from, to) // and then it is made anew
 	case changed:
 		j.patch(api.Action{
 			Op: api.OpPatch, Host: j.v.Key, Domain: j.v.Name, Because: j.because,
@@ -121,6 +122,7 @@ func (j *judgement) ownership(from, to api.Fields, released []string) *api.Owner
 	own := api.Ownership{Instance: j.p.Instance, Origin: api.OriginRepaired}
 	if o := j.h.OwnedBy(j.p.Instance); o != nil {
 		own = *o
+		own.Disabling = false
 		if !j.overruled {
 			own.Disabled = ""
 		}

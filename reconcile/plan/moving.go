@@ -1,0 +1,37 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/no502/no502/api"
+)
+
+// A service that moves again and again must have stayed for longer and longer,
+// from firstStay to lastStay, before its host is written for that: a container
+// that crashes once a second would have NPM load once a second. nginx looks most
+// names up itself within 10 s.
+const (
+	firstStay = 2 * time.Second
+	lastStay  = time.Minute
+)
+
+// stays reports whether a service has stayed for long enough where it is. If not,
+// the host is looked at again when it has.
+func (j *judgement) stays(at []*api.Container) bool {
+	was, moved := j.s.Moved[j.v.Key]
+	if !moved {
+		return true
+	}
+	since := was.Last
+	for _, c := range at {
+		if c.State.StartedAt.After(since) {
+			since = c.State.StartedAt
+		}
+	}
+	settled := since.Add(min(firstStay<<min(was.Times-1, 10), lastStay))
+	if j.s.Now.Before(settled) {
+		j.due(settled)
+		return false
+	}
+	return true
+}
