@@ -25,6 +25,10 @@ type NPM struct {
 	Certificates []Certificate
 	AccessLists  []AccessList
 	Version      string // "2.15.1"; empty while it is not known
+	// Stranded: NPM's back end answers, but its nginx does not run, so that
+	// every host is down. It does not start while a literal name of a custom
+	// location or a stream cannot be resolved.
+	Stranded bool
 }
 
 // Certificate is one that NPM holds.

@@ -40,6 +40,7 @@ type request struct {
 	token        string
 	proven       bool   // the token is known to be good
 	secret       string // something in the body that is to appear nowhere else
+	base         string // where to ask; empty: where NPM is
 	timeout      time.Duration
 }
 
@@ -74,7 +75,10 @@ func (c *Client) exchange(ctx context.Context, r request, read func(http.Header,
 	defer cancel()
 	defer context.AfterFunc(at.here, cancel)()
 
-	req, err := r.http(ctx, at.base)
+	if r.base == "" {
+		r.base = c.base(at)
+	}
+	req, err := r.http(ctx)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", r.method, r.path, err)
 	}
@@ -98,7 +102,7 @@ func (c *Client) exchange(ctx context.Context, r request, read func(http.Header,
 // dontFollow: a redirect would carry the token to who knows whom.
 func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-func (r request) http(ctx context.Context, base string) (*http.Request, error) {
+func (r request) http(ctx context.Context) (*http.Request, error) {
 	var body io.Reader
 	if r.body != nil {
 		text, err := encode(r.body)
@@ -107,7 +111,7 @@ func (r request) http(ctx context.Context, base string) (*http.Request, error) {
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, base+r.path, body)
+	req, err := http.NewRequestWithContext(ctx, r.method, r.base+r.path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +194,7 @@ func (c *Client) failure(r request, at *site, err, ended error) error {
 	case errors.Is(ended, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %v: %w", r.timeout, context.DeadlineExceeded)
 	}
-	return fmt.Errorf("%s %s of NPM at %s: %w", r.method, r.path, strings.TrimSuffix(at.base, "/api"), err)
+	return fmt.Errorf("%s %s of NPM at %s: %w", r.method, r.path, strings.TrimSuffix(r.base, "/api"), err)
 }
 
 // into decodes a JSON answer, all of it: a cut-off one is an error.

@@ -122,8 +122,11 @@ func (c *Client) toggled(ctx context.Context, key api.Key, on bool) (*api.Host, 
 	for try := 1; failed == nil && err == nil && after.Enabled != on && try < restoreTries && sleep(ctx, restorePause); try++ {
 		after, _, err = c.get(ctx, key) // of dead hosts NPM answers before it is done
 	}
-	if failed == nil && err == nil && after.Enabled != on {
+	switch {
+	case failed == nil && err == nil && after.Enabled != on:
 		failed = errors.New("NPM did not do what it says")
+	case failed != nil && err == nil && !on && !after.Enabled:
+		return after, nil // nginx's files were in NPM's way, of this host or another: it is off all the same
 	}
 	if failed != nil {
 		if on && (err != nil || after.Enabled) {

@@ -68,18 +68,21 @@ type Client struct {
 	unsure map[api.Key]*unsure
 	state  State
 	expect bool
+	// stranded: nginx does not run, and the back end is asked instead.
+	stranded bool
 }
 
 // site is where NPM is. Its context ends when NPM turns out to be elsewhere,
 // which ends the requests that would wait for nobody.
 type site struct {
-	base  string // "http://172.20.0.2:81/api"; empty: not known
-	here  context.Context
-	leave context.CancelFunc
+	base    string // "http://172.20.0.2:81/api"; empty: not known
+	backend string // "http://172.20.0.2:3000"; empty: not known
+	here    context.Context
+	leave   context.CancelFunc
 }
 
 func newSite(base string) *site {
-	s := &site{base: base}
+	s := &site{base: base, backend: backendOf(base)}
 	s.here, s.leave = context.WithCancel(context.Background())
 	return s
 }
@@ -150,7 +153,7 @@ func (c *Client) SetURL(base string) {
 		c.mu.Unlock()
 		return
 	}
-	c.site = newSite(base)
+	c.site, c.stranded = newSite(base), false
 	c.state.URL, c.state.Connected = strings.TrimSuffix(base, "/api"), false
 	c.state.Problem = sentence(ErrNoURL)
 	if base != "" {
