@@ -82,7 +82,7 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 		return nil, err
 	}
 	p.npm = npm.New(npm.Options{
-		DialContext: at.dial, Credentials: s.credentials, DataDir: s.npmData,
+		DialContext: at.dial, Credentials: s.credentials, TOTP: s.totp(), DataDir: s.npmData,
 		Poll: s.poll, Instance: s.instance, Log: log.WithName("npm"),
 	})
 	p.prober = probe.New(probe.Options{

@@ -83,7 +83,7 @@ func (c *Client) exchange(ctx context.Context, r request, read func(http.Header,
 		return fmt.Errorf("%s %s: %w", r.method, r.path, err)
 	}
 	transport := c.reads
-	if r.method != http.MethodGet && r.path != tokensPath {
+	if r.method != http.MethodGet && !strings.HasPrefix(r.path, tokensPath) {
 		transport = c.writes
 	}
 	client := http.Client{Transport: transport, CheckRedirect: dontFollow}
@@ -133,7 +133,9 @@ func (c *Client) answer(r request, resp *http.Response, read func(http.Header, i
 	case resp.StatusCode == http.StatusNotModified && r.etag != "":
 		return errNotModified
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return &APIError{r.method, r.path, resp.StatusCode, oneLine(redact(c.session.redact(message(resp)), secrets(r.secret)...))}
+		date, _ := http.ParseTime(resp.Header.Get("Date"))
+		said := oneLine(redact(c.session.redact(message(resp)), secrets(r.secret)...))
+		return &APIError{Method: r.method, Path: r.path, Status: resp.StatusCode, Message: said, Date: date}
 	}
 	return read(resp.Header, http.MaxBytesReader(nil, resp.Body, answerLimit))
 }

@@ -30,6 +30,9 @@ type Options struct {
 	// may not see counts as not known. Asked at each login, so that a changed
 	// file counts, and every second while NPM refuses what they were.
 	Credentials func() (identity, secret string, err error)
+	// TOTP returns the secret of that user's second factor, in base32 or as an
+	// otpauth:// URI; nil: there is none. Asked like the Credentials.
+	TOTP func() (string, error)
 	// DataDir is NPM's data directory, mounted read-only. Empty or absent:
 	// changes are noticed by polling alone.
 	DataDir string
@@ -135,7 +138,7 @@ func New(opt Options) *Client {
 		entries: map[api.Key]entry{},
 		quiet:   map[api.Key]time.Time{},
 		unsure:  map[api.Key]*unsure{},
-		session: session{credentials: opt.Credentials, pause: newBackOff(5*time.Second, 2, 5*time.Minute)},
+		session: session{credentials: opt.Credentials, totp: opt.TOTP, pause: newBackOff(5*time.Second, 2, 5*time.Minute)},
 	}
 	c.reads, c.writes = newTransport(opt.DialContext), newTransport(opt.DialContext)
 	c.writes.DisableKeepAlives = true

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrStranded: NPM's back end answers, and its nginx does not run.
+// ErrStranded is that NPM's back end answers, and its nginx does not run.
 var ErrStranded = errors.New("NPM's nginx does not run, so that every host is down: only NPM's back end answers. " +
 	"It does not start while a name in a custom location or a stream cannot be resolved; NPM's log says which one, " +
 	"and it starts as soon as that name is there again, or the host that says it is switched off")
