@@ -36,6 +36,8 @@ type settings struct {
 	npmPassword     string
 	npmPasswordFile string
 	npmTOTPFile     string
+	npmCAFile       string
+	npmInsecure     bool
 	npmContainer    string
 	npmData         string
 	network         string
@@ -67,6 +69,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.npmPassword, "npm-password", "", "its password; rather use --npm-password-file")
 	f.StringVar(&s.npmPasswordFile, "npm-password-file", "", "a file that holds the password, read again when NPM refuses it")
 	f.StringVar(&s.npmTOTPFile, "npm-totp-file", "", "a file that holds the secret of its second factor, in base32 or as an otpauth:// URI, if it has one")
+	f.StringVar(&s.npmCAFile, "npm-ca-file", "", "a PEM file with the CA of NPM's certificate, where --npm-url is https and no public CA issued it")
+	f.BoolVar(&s.npmInsecure, "npm-insecure", false, "do not verify NPM's certificate")
 	f.StringVar(&s.npmContainer, "npm-container", "", "name of NPM's container (default: found by its image or the label role=proxy)")
 	f.StringVar(&s.npmData, "npm-data", "/npm", "where NPM's /data is mounted read-only, to notice edits at once; optional")
 	f.StringVar(&s.network, "network", "", "the network to attach backends to (default: the one NPM shares with others, else no502's own)")
@@ -170,6 +174,9 @@ func (s *settings) check() error {
 	}
 	if s.npmPassword != "" && s.npmPasswordFile != "" {
 		return fmt.Errorf("both NPM's password and a file with it are given (NO502_NPM_PASSWORD, NO502_NPM_PASSWORD_FILE): use one")
+	}
+	if s.npmCAFile != "" && s.npmInsecure {
+		return fmt.Errorf("a CA of NPM's certificate is given, and not to verify it (NO502_NPM_CA_FILE, NO502_NPM_INSECURE): use one")
 	}
 	if s.statusPort() == 0 {
 		return fmt.Errorf("--listen (%s): %q is not an address with a port, such as :8502", twin("listen"), s.listen)

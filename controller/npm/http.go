@@ -49,19 +49,27 @@ type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
 
-func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
+// dialer makes connections.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func newTransport(opt Options) *http.Transport {
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dial(ctx, network, addr)
-			if err != nil {
-				return nil, dialError{err}
-			}
-			return conn, nil
-		},
+		DialContext:         marked(opt.DialContext),
+		DialTLSContext:      marked(opt.dialTLS),
 		MaxIdleConns:        2,
 		MaxIdleConnsPerHost: 2,
 		IdleConnTimeout:     30 * time.Second,
-		TLSHandshakeTimeout: 10 * time.Second,
+	}
+}
+
+// marked makes what goes wrong a dialError.
+func marked(dial dialer) dialer {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, dialError{err}
+		}
+		return conn, nil
 	}
 }
 
@@ -190,7 +198,10 @@ func (c *Client) failure(r request, at *site, err, ended error) error {
 	if errors.As(err, &inURL) {
 		err = inURL.Err
 	}
+	var certificate *CertificateError
 	switch {
+	case errors.As(err, &certificate):
+		return err // it says all
 	case at.here.Err() != nil:
 		err = fmt.Errorf("NPM's address changed meanwhile: %w", err)
 	case errors.Is(ended, context.DeadlineExceeded):

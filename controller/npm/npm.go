@@ -26,6 +26,11 @@ import (
 type Options struct {
 	// DialContext makes the connections to NPM; nil: a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// CAFile holds, in PEM, a certificate authority beside the machine's, for an
+	// NPM behind https; empty: none.
+	CAFile string
+	// Insecure: NPM's certificate is not verified.
+	Insecure bool
 	// Credentials of an NPM user who may manage all proxy hosts; what else it
 	// may not see counts as not known. Asked at each login, so that a changed
 	// file counts, and every second while NPM refuses what they were.
@@ -140,7 +145,7 @@ func New(opt Options) *Client {
 		unsure:  map[api.Key]*unsure{},
 		session: session{credentials: opt.Credentials, totp: opt.TOTP, pause: newBackOff(5*time.Second, 2, 5*time.Minute)},
 	}
-	c.reads, c.writes = newTransport(opt.DialContext), newTransport(opt.DialContext)
+	c.reads, c.writes = newTransport(opt), newTransport(opt)
 	c.writes.DisableKeepAlives = true
 	c.state.Problem = sentence(ErrNoURL)
 	return c

@@ -277,6 +277,7 @@ func (r *runner) report(err error) {
 // kindOf names what is being waited for.
 func kindOf(err error) string {
 	var answer *APIError
+	var certificate *CertificateError
 	switch {
 	case err == nil:
 		return ""
@@ -286,6 +287,8 @@ func kindOf(err error) string {
 		return "its first user"
 	case errors.Is(err, ErrStranded):
 		return "its nginx"
+	case errors.As(err, &certificate):
+		return "a certificate to trust"
 	case refused(err):
 		return "valid credentials"
 	case errors.As(err, &answer) && answer.hidden():

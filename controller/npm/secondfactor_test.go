@@ -170,13 +170,13 @@ func TestSecondFactorUsedUp(t *testing.T) {
 		text := secondFactor(t, s)
 		b := newBed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/api/tokens/2fa" {
-				if code := npmtest.TOTP(text, time.Now()); used[code] {
+				code := npmtest.TOTP(text, time.Now())
+				if used[code] {
 					w.WriteHeader(http.StatusBadRequest)
 					fmt.Fprint(w, `{"error":{"code":400,"message":"Invalid verification code"}}`)
 					return
-				} else {
-					used[code] = true
 				}
+				used[code] = true
 			}
 			s.API().ServeHTTP(w, r)
 		}), withTOTP(&text))
