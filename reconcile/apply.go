@@ -15,8 +15,9 @@ import (
 
 // apply makes a plan's changes, in order. What fails does not keep the others
 // back, but for the network that they need. Where Docker is changed, the
-// rest waits for that plan too: more can be seen then.
-func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Action) error {
+// rest waits for that plan too: more can be seen then. held reports that some
+// wait for an NPM that does not answer.
+func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Action) (held bool, err error) {
 	if slices.ContainsFunc(actions, func(a api.Action) bool { return inDocker(a.Op) }) {
 		r.attaching.Lock()
 		defer r.attaching.Unlock()
@@ -24,15 +25,23 @@ func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Actio
 	}
 	var failed []error
 	for _, a := range actions {
-		if err := r.do(ctx, a); err != nil {
+		err := r.do(ctx, a)
+		if errors.Is(err, errAway) {
+			held = true
+			continue
+		}
+		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", a, err))
 			if a.Op == api.OpCreateNetwork {
 				break
 			}
 		}
 	}
-	return errors.Join(failed...)
+	return held, errors.Join(failed...)
 }
+
+// errAway: NPM does not answer, as its client has said.
+var errAway = errors.New("NPM does not answer")
 
 func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	if !inDocker(a.Op) {
@@ -42,7 +51,10 @@ func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !r.still(a) {
+		switch {
+		case r.NPM.Waits():
+			return errAway
+		case !r.still(a):
 			return api.ErrStale
 		}
 	}

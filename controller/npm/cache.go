@@ -14,7 +14,7 @@ import (
 // row is forgotten and an ErrGone.
 func (c *Client) get(ctx context.Context, key api.Key) (h *api.Host, changed bool, err error) {
 	var raw json.RawMessage
-	r := request{method: http.MethodGet, path: hostPath(key), timeout: otherTimeout}
+	r := request{method: http.MethodGet, path: hostPath(key), timeout: readTimeout}
 	err = c.authorized(ctx, r, into(&raw))
 	if isMissing(err) {
 		return nil, c.forget(key), fmt.Errorf("%s: %w", name(key), ErrGone)

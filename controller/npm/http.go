@@ -18,9 +18,8 @@ import (
 // How long an answer may take. NPM holds a write while nginx tests the whole
 // configuration: 2 s at 1,000 hosts on a good day.
 const (
-	listTimeout  = time.Minute
+	readTimeout  = time.Minute
 	writeTimeout = 2 * time.Minute
-	otherTimeout = 30 * time.Second
 )
 
 // An answer's size: 1,000 hosts are half a megabyte.
@@ -100,10 +99,15 @@ func (c *Client) exchange(ctx context.Context, r request, read func(http.Header,
 		defer resp.Body.Close()
 		err = c.answer(r, resp, read)
 		var answered *APIError
-		if err == nil || errors.As(err, &answered) || errors.Is(err, errNotModified) {
+		if err == nil || errors.As(err, &answered) && answered.Status < 500 || errors.Is(err, errNotModified) {
+			return err
+		}
+		if answered != nil {
+			c.unanswered() // perhaps it is not NPM's, but of what stands before it
 			return err
 		}
 	}
+	c.unanswered()
 	return c.failure(r, at, err, ctx.Err())
 }
 

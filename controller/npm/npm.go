@@ -76,6 +76,9 @@ type Client struct {
 	unsure map[api.Key]*unsure
 	state  State
 	expect bool
+	// answers: the last look at NPM succeeded, and no request since then went
+	// without an answer, or got none but a 5xx.
+	answers bool
 	// stranded: nginx does not run, and the back end is asked instead.
 	stranded bool
 }
@@ -161,7 +164,7 @@ func (c *Client) SetURL(base string) {
 		c.mu.Unlock()
 		return
 	}
-	c.site, c.stranded = newSite(base), false
+	c.site, c.stranded, c.answers = newSite(base), false, false
 	c.state.URL, c.state.Connected = strings.TrimSuffix(base, "/api"), false
 	c.state.Problem = sentence(ErrNoURL)
 	if base != "" {
@@ -209,9 +212,25 @@ func (c *Client) State() State {
 	return c.state
 }
 
-// Waits reports that Run waits for NPM. It has said so, and lists everything
-// as soon as NPM answers.
-func (c *Client) Waits() bool { return !c.State().Connected }
+// Waits reports that NPM does not answer, as far as is known. Run says so,
+// lists everything as soon as NPM answers, and then tells the system's key.
+func (c *Client) Waits() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return !c.answers
+}
+
+// unanswered notes that a request got no proper answer, so that Run looks at once
+// whether NPM is there, and nothing more is asked of it meanwhile.
+func (c *Client) unanswered() {
+	c.mu.Lock()
+	was := c.answers
+	c.answers = false
+	c.mu.Unlock()
+	if was {
+		c.nudge()
+	}
+}
 
 func (c *Client) at() *site {
 	c.mu.RLock()

@@ -23,10 +23,10 @@ const (
 
 // Run follows NPM until the context ends, and then returns nil. It waits for
 // NPM, lists, and then looks again whenever files hint at a change, or the
-// poll is due. notify is told: the system's key after the first complete look,
-// when many hosts, certificates or access lists changed, and when nginx came or
-// went; else the keys of hosts that others changed, added or removed. It must
-// neither block nor call the Client.
+// poll is due. notify is told: the system's key after the first complete look and
+// the first after an outage, when many hosts, certificates or access lists
+// changed, and when nginx came or went; else the keys of hosts that others
+// changed, added or removed. It must neither block nor call the Client.
 func (c *Client) Run(ctx context.Context, notify func(api.Key)) error {
 	c.mu.Lock()
 	c.notify = notify
@@ -58,7 +58,6 @@ type runner struct {
 
 	site     *site     // of the last look
 	up       bool      // it succeeded
-	told     bool      // the first list was
 	next     time.Time // when the next look is due; zero: not by itself
 	refused  bool      // NPM refused the credentials at the last look
 	hinted   bool      // files changed since the last look
@@ -85,6 +84,7 @@ func (r *runner) look(ctx context.Context) {
 		return
 	}
 	stranded := errors.Is(err, ErrStranded)
+	back := !r.up
 	r.looked, r.refused, r.up = time.Now(), refused(err), err == nil || stranded
 	r.report(err)
 	if !r.up {
@@ -92,8 +92,7 @@ func (r *runner) look(ctx context.Context) {
 		return
 	}
 	r.pace.Reset()
-	if !r.told {
-		r.told = true
+	if back {
 		r.tell(api.SystemKey())
 	}
 	if !stranded { // else it would be refused again
@@ -147,7 +146,7 @@ func (c *Client) greet(ctx context.Context, base string) error {
 			Major, Minor, Revision flexInt
 		} `json:"version"`
 	}
-	r := request{method: http.MethodGet, path: "/", base: base, timeout: otherTimeout}
+	r := request{method: http.MethodGet, path: "/", base: base, timeout: readTimeout}
 	alone := base == c.at().backend
 	if alone {
 		r.timeout = backendTimeout
@@ -183,6 +182,9 @@ func (r *runner) retryAt(err error) time.Time {
 func (r *runner) due() time.Time {
 	if !r.up {
 		return r.next
+	}
+	if r.Waits() {
+		return r.looked // somebody's request got no answer
 	}
 	if r.isStranded() {
 		return r.looked.Add(strandedPace)
@@ -246,7 +248,7 @@ func (r *runner) rest(ctx context.Context) {
 func (r *runner) report(err error) {
 	r.mu.Lock()
 	r.state.Connected, r.state.Problem = err == nil, sentence(err)
-	r.state.Watching = r.watching
+	r.state.Watching, r.answers = r.watching, r.up
 	state := r.state
 	turned := r.hosts != nil && r.hosts.Stranded != r.stranded
 	if turned {

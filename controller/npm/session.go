@@ -143,7 +143,7 @@ type tokenAnswer struct {
 
 func (c *Client) askToken(ctx context.Context, r request) (tokenAnswer, error) {
 	var answer tokenAnswer
-	r.timeout = otherTimeout
+	r.timeout = readTimeout
 	err := c.exchange(ctx, r, into(&answer))
 	return answer, err
 }

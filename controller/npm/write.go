@@ -236,7 +236,7 @@ func (c *Client) send(ctx context.Context, key api.Key, body map[string]any, mov
 		err = c.authorized(ctx, r, into(&raw))
 	}
 	if err == nil && dead {
-		err = c.authorized(ctx, request{method: http.MethodGet, path: hostPath(key), timeout: otherTimeout}, into(&raw))
+		err = c.authorized(ctx, request{method: http.MethodGet, path: hostPath(key), timeout: readTimeout}, into(&raw))
 	}
 	if err != nil {
 		return nil, err
