@@ -55,8 +55,11 @@ func (c *Client) learn(key api.Key, raw []byte, verdict bool) (h *api.Host, chan
 	return h, changed, nil
 }
 
-// forget drops a host from the cache, and reports whether it was there.
+// forget drops a host from the cache, and reports whether it was there. The next
+// list is read whole: it would bring back what was forgotten by mistake. By the
+// holder of the turn.
 func (c *Client) forget(key api.Key) bool {
+	delete(c.etags, kinds[key.Kind].path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.unsure, key)

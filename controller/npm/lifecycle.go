@@ -156,8 +156,11 @@ func (c *Client) Delete(ctx context.Context, key api.Key) error {
 }
 
 func (c *Client) deleted(ctx context.Context, key api.Key) error {
-	var done json.RawMessage
+	var done bool
 	err := c.authorized(ctx, request{method: http.MethodDelete, path: hostPath(key), timeout: writeTimeout}, into(&done))
+	if err == nil && !done {
+		err = errors.New("NPM does not say that it did")
+	}
 	switch {
 	case err == nil, isMissing(err):
 		c.forget(key)
