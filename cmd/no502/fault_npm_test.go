@@ -79,7 +79,9 @@ func (w *world) work() *work {
 // comesUp is when people make it necessary.
 func (j *work) comesUp() {
 	j.w.t.Helper()
-	j.w.edit(1, map[string]any{"forward_host": "APP1"})
+	// Where NPM answers 500 its row is changed all the same.
+	j.w.ask(http.MethodPut, "/nginx/proxy-hosts/1", map[string]any{"forward_host": "APP1"})
+	j.w.wantForward(1, "http://APP1:8080")
 	j.w.up(shop("web"))
 	j.w.halt(j.off)
 	j.w.down(j.gone)

@@ -77,7 +77,7 @@ type Client struct {
 	state  State
 	expect bool
 	// answers: the last look at NPM succeeded, and no request since then went
-	// without an answer, or got none but a 5xx.
+	// without an answer, or got none but a 5xx, nor was a login refused.
 	answers bool
 	// stranded: nginx does not run, and the back end is asked instead.
 	stranded bool
@@ -212,16 +212,18 @@ func (c *Client) State() State {
 	return c.state
 }
 
-// Waits reports that NPM does not answer, as far as is known. Run says so,
-// lists everything as soon as NPM answers, and then tells the system's key.
+// Waits reports that NPM does not answer, or not to this user, as far as is
+// known. Run says so, lists everything as soon as NPM answers, and then tells
+// the system's key.
 func (c *Client) Waits() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return !c.answers
 }
 
-// unanswered notes that a request got no proper answer, so that Run looks at once
-// whether NPM is there, and nothing more is asked of it meanwhile.
+// unanswered notes that a request got none of the answers that NPM gives when
+// all is well with it, so that Run looks at once whether it is there, and nothing
+// more is asked of it meanwhile.
 func (c *Client) unanswered() {
 	c.mu.Lock()
 	was := c.answers

@@ -157,6 +157,7 @@ func (c *Client) login(ctx context.Context) (string, error) {
 		return "", refusal
 	}
 	if err != nil {
+		c.unanswered()
 		return "", s.refuse(given, &CredentialsError{Err: err})
 	}
 	answer, err := c.askToken(ctx, request{
@@ -172,6 +173,7 @@ func (c *Client) login(ctx context.Context) (string, error) {
 	}
 	switch {
 	case refused(err):
+		c.unanswered()
 		return "", s.refuse(given, err)
 	case err != nil:
 		return "", fmt.Errorf("logging in to NPM: %w", err)
