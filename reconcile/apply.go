@@ -78,7 +78,11 @@ func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	case api.OpCertificate:
 		err = r.request(ctx, a)
 	}
-	if errors.Is(err, api.ErrRejected) && a.Op == api.OpPatch {
+	switch {
+	case errors.Is(err, api.ErrHidden): // a person's to mend, as the next plan says
+		r.memory.refuse(a, err, time.Now())
+		return api.ErrStale
+	case errors.Is(err, api.ErrRejected) && a.Op == api.OpPatch:
 		r.memory.refuse(a, err, time.Now())
 	}
 	if err != nil {

@@ -69,6 +69,26 @@ func (e *APIError) refusesLogin() bool {
 	return e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 }
 
+// inUse: a domain belongs to another host, perhaps to one that is not seen.
+func (e *APIError) inUse() bool {
+	return e.Status == http.StatusBadRequest && strings.Contains(e.Message, "already in use")
+}
+
+// hiddenError says that a domain is in use by a host that the user may not see.
+type hiddenError struct {
+	refusal *APIError
+	user    string
+}
+
+func (e hiddenError) Error() string {
+	return fmt.Sprintf("%s by a host that user %s does not see", e.refusal.Message, e.user)
+}
+
+func (e hiddenError) Unwrap() error { return e.refusal }
+
+// Is makes it an api.ErrHidden, too.
+func (e hiddenError) Is(target error) bool { return target == api.ErrHidden }
+
 // CredentialsError says that NPM refuses the user and password, or that they
 // could not be read.
 type CredentialsError struct {
