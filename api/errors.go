@@ -9,6 +9,10 @@ var ErrStale = errors.New("edited meanwhile")
 // ErrRejected marks a change that nginx did not accept.
 var ErrRejected = errors.New("nginx rejects it")
 
+// ErrHidden marks a change that NPM did not make, since a domain of it belongs to
+// a host that no502's user does not see.
+var ErrHidden = errors.New("the domain belongs to a host that is not seen")
+
 // ErrSubnetTaken is a subnet that overlaps one that the machine has already:
 // try another.
 var ErrSubnetTaken = errors.New("the subnet overlaps another network's")

@@ -157,6 +157,15 @@ func (a Action) Key() Key {
 	return a.Host
 }
 
+// Refusal is the key by which it is remembered that the action was refused: that
+// of its host, or of one that is to be made with its domain for an id.
+func (a Action) Refusal() Key {
+	if a.Op == OpCreate {
+		return Key{Kind: a.Host.Kind, ID: a.Domain}
+	}
+	return a.Host
+}
+
 // String is the action in one line, as people read it.
 func (a Action) String() string {
 	switch a.Op {

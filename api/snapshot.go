@@ -48,8 +48,9 @@ type Snapshot struct {
 	// and a person has to look.
 	Deletes   int
 	Landslide bool
-	// Rejected is, by host, the last change that nginx did not accept: each try
-	// takes the host off line for a moment.
+	// Rejected is, by host, the last change that nginx did not accept, of which
+	// each try takes the host off line for a moment, or NPM, for a host that is
+	// not seen. Of a host that is to be made it is by Action.Refusal.
 	Rejected map[Key]Rejected
 	// Moved is, by host, how often it was written lately since its service had
 	// moved.
@@ -64,8 +65,9 @@ type Loaded struct {
 	Stale bool         // they led elsewhere when nginx last loaded
 }
 
-// Rejected is a change that nginx did not accept.
+// Rejected is a change that was not accepted.
 type Rejected struct {
+	Hidden bool   // by NPM, as ErrHidden says; else by nginx
 	Change string // as Action.String has it
 	Reason string
 	Times  int

@@ -15,8 +15,9 @@ import (
 
 // apply makes a plan's changes, in order. What fails does not keep the others
 // back, but for the network that they need. Where Docker is changed, the
-// rest waits for that plan too: more can be seen then.
-func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Action) error {
+// rest waits for that plan too: more can be seen then. held reports that some
+// wait, for an NPM that does not answer or behind more urgent ones.
+func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Action) (held bool, err error) {
 	if slices.ContainsFunc(actions, func(a api.Action) bool { return inDocker(a.Op) }) {
 		r.attaching.Lock()
 		defer r.attaching.Unlock()
@@ -25,11 +26,9 @@ func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Actio
 	var failed []error
 	for _, a := range actions {
 		err := r.do(ctx, key, a)
-		if errors.Is(err, errFull) {
-			if len(failed) == 0 {
-				return err
-			}
-			break // it is tried again in any case
+		if errors.Is(err, errAway) || errors.Is(err, errFull) {
+			held = true
+			continue
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", a, err))
@@ -38,8 +37,11 @@ func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Actio
 			}
 		}
 	}
-	return errors.Join(failed...)
+	return held, errors.Join(failed...)
 }
+
+// errAway: NPM does not answer, as its client has said.
+var errAway = errors.New("NPM does not answer")
 
 func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err error) {
 	if !inDocker(a.Op) {
@@ -47,6 +49,9 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 			return err
 		}
 		defer r.writing.give()
+		if r.NPM.Waits() {
+			return errAway
+		}
 		still := false
 		if a, still = r.still(key, a); !still {
 			return api.ErrStale
@@ -75,7 +80,11 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 	case api.OpCertificate:
 		err = r.request(ctx, a)
 	}
-	if errors.Is(err, api.ErrRejected) && a.Op == api.OpPatch {
+	switch {
+	case errors.Is(err, api.ErrHidden): // a person's to mend, as the next plan says
+		r.memory.refuse(a, err, time.Now())
+		return api.ErrStale
+	case errors.Is(err, api.ErrRejected) && a.Op == api.OpPatch:
 		r.memory.refuse(a, err, time.Now())
 	}
 	if err != nil {

@@ -32,6 +32,7 @@ type bed struct {
 	// request is what becomes of a request to Let's Encrypt.
 	request error
 	urls    []string
+	away    bool // NPM does not answer
 	expects bool // a certificate or an access list
 
 	ports  map[api.Target]api.Probe // what was looked at
@@ -139,6 +140,7 @@ func (b *bed) Attach(_ context.Context, container, _ string, _ netip.Addr, _ []s
 type npm struct{ *bed }
 
 func (n npm) View(f func(*api.NPM)) bool { f(n.npm); return true }
+func (n npm) Waits() bool                { return n.away }
 func (n npm) SetURL(url string)          { n.urls = append(n.urls, url) }
 func (n npm) Expect(waiting bool)        { n.expects = waiting }
 

@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -88,6 +90,7 @@ func (m *memory) observe(s *api.Snapshot, key api.Key) {
 		s.Rejected = map[api.Key]api.Rejected{key: was}
 	}
 	if key.Kind == api.KindContainer {
+		s.Rejected = maps.Clone(m.rejected) // of what its labels are to make
 		if c := s.Engine.Container(key.ID); c != nil {
 			m.backends[key.ID] = c.Identity()
 		}
@@ -200,7 +203,7 @@ func (m *memory) done(a api.Action, now time.Time) {
 		delete(m.idle, a.Host) // it is not counted twice
 		m.deleted = append(m.deleted, now)
 	}
-	delete(m.rejected, a.Host)
+	delete(m.rejected, a.Refusal())
 	if a.Host.IsHost() {
 		m.reloaded = now
 		delete(m.loaded, a.Host)
@@ -214,21 +217,25 @@ func (m *memory) done(a api.Action, now time.Time) {
 // The pause before a change is tried again that nginx did not accept; then
 // twice as long each time.
 const (
-	firstPause = time.Minute
-	lastPause  = 4 * time.Hour
+	firstPause      = time.Minute
+	lastPause       = 4 * time.Hour
+	lastHiddenPause = 10 * time.Minute // which costs no host anything
 )
 
-// refuse remembers a change that nginx did not accept.
+// refuse remembers a change that nginx or NPM did not accept.
 func (m *memory) refuse(a api.Action, err error, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	was := m.rejected[a.Host]
+	was, last := m.rejected[a.Refusal()], lastPause
 	if was.Change != a.String() {
 		was = api.Rejected{Change: a.String()}
 	}
-	was.Reason, was.Until = err.Error(), now.Add(min(firstPause<<min(was.Times, 10), lastPause))
+	if was.Hidden = errors.Is(err, api.ErrHidden); was.Hidden {
+		last = lastHiddenPause
+	}
+	was.Reason, was.Until = err.Error(), now.Add(min(firstPause<<min(was.Times, 10), last))
 	was.Times++
-	m.rejected[a.Host] = was
+	m.rejected[a.Refusal()] = was
 }
 
 // watchDeletes notices when more hosts than the limit wait for their deletion,

@@ -28,6 +28,9 @@ type NPM interface {
 	// list.
 	View(func(*api.NPM)) bool
 	SetURL(base string)
+	// Waits reports that NPM does not answer: nothing is to be asked of it. Its
+	// source tells the system's key when it does again.
+	Waits() bool
 	// Expect says whether hosts wait for a certificate or an access list.
 	Expect(waiting bool)
 	// Patch writes fields, and what the meta is to remember, if the row still
@@ -134,10 +137,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 		}
 		r.record(p)
 		// ErrStale: somebody was faster, and what they did is known by now.
-		err := r.apply(ctx, key, p.Actions)
-		if errors.Is(err, errFull) {
-			break
-		}
+		held, err := r.apply(ctx, key, p.Actions)
 		if err != nil && !errors.Is(err, api.ErrStale) {
 			var res Result
 			if key.Kind == api.KindSystem {
@@ -145,6 +145,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 				res.Then = r.ifTopologyChanged()
 			}
 			return res, err
+		}
+		if held {
+			break
 		}
 	}
 	r.record(p)

@@ -92,3 +92,77 @@ func TestFaultStaticAddressChanges(t *testing.T) {
 		g.holds("an address that changed")
 	})
 }
+
+// NPM is started while the name is missing, and its nginx does not come up: all
+// hosts are down. Through its back end's port the host is switched off at once,
+// and when the name is back all is as it was.
+func TestFaultNPMIsRescued(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.crowd(3)
+		w.app("api", "proxy")
+		w.app("web", "proxy")
+		w.startNPM()
+		w.withLocation(9, "shop.example.com", "web", "api")
+		g := w.guard()
+		g.crowd(3)
+		w.start()
+		pass(time.Minute)
+		w.must(w.people.Stop(t.Context(), "api"))
+		w.npm.Restart(time.Second)
+		if w.npm.Running() {
+			t.Fatal("nginx runs")
+		}
+		pass(20 * time.Second) // a poll sees it
+		w.wantReady("")
+		g.check("rescued")
+		w.wantSaid(1, `"finding":"NPMStranded"`)
+		w.must(w.people.Start(t.Context(), "api"))
+		pass(20 * time.Second)
+		w.wantUnder("the name is back", "shop.example.com", "/api", "api")
+		g.holds("an NPM that could not start")
+	})
+}
+
+// The same after all of it was started at once, as after a power cut: no502 knows
+// nothing from before.
+func TestFaultNPMCannotStartAfterAPowerCut(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.crowd(3)
+		w.app("api", "proxy")
+		w.app("web", "proxy")
+		w.startNPM()
+		w.withLocation(9, "shop.example.com", "web", "api")
+		g := w.guard()
+		g.crowd(3)
+		w.must(w.people.Stop(t.Context(), "api"))
+		w.npm.Restart(time.Second)
+		w.start()
+		pass(20 * time.Second)
+		w.wantReady("")
+		g.check("rescued")
+		w.must(w.people.Start(t.Context(), "api"))
+		pass(20 * time.Second)
+		w.wantUnder("the name is back", "shop.example.com", "/api", "api")
+		g.holds("a power cut")
+	})
+}
+
+// A host that nobody opted in keeps NPM from starting: it is left alone, and the
+// way out is said.
+func TestFaultNPMCannotStartForAStranger(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.crowd(1)
+		w.startNPM()
+		g := w.guard() // one of its hosts has a custom location
+		g.crowd(1)
+		w.start()
+		pass(time.Minute)
+		w.must(w.people.Stop(t.Context(), "bystander"))
+		w.npm.Restart(time.Second)
+		pass(time.Hour)
+		w.wantReady("nginx does not run, so that every host is down")
+		w.wantSaid(1, `"finding":"NPMStranded","message":"NPM's nginx does not start, so that every host is down; the custom location /x of bystander0.example.com names bystander`)
+		w.must(w.people.Start(t.Context(), "bystander"))
+		g.holds("a stranger's name")
+	})
+}

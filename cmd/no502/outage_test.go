@@ -99,15 +99,22 @@ func TestWrongPassword(t *testing.T) {
 	})
 }
 
+// secondFactor turns it on for no502's user, and returns its secret.
+func (w *world) secondFactor() string {
+	w.t.Helper()
+	var setup struct{ Secret string }
+	w.person(http.MethodPost, "/users/1/2fa", map[string]any{}, &setup)
+	w.person(http.MethodPost, "/users/1/2fa/enable", map[string]any{"code": npmtest.TOTP(setup.Secret, time.Now())}, nil)
+	return setup.Secret
+}
+
 func TestSecondFactor(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		var setup struct{ Secret string }
-		w.person(http.MethodPost, "/users/1/2fa", map[string]any{}, &setup)
-		w.person(http.MethodPost, "/users/1/2fa/enable", map[string]any{"code": npmtest.TOTP(setup.Secret, time.Now())}, nil)
+		w.secondFactor()
 		w.startNPM()
 		w.start()
 		pass(time.Minute)
-		const sentence = "NPM asks for a second factor for user no502@example.com; give no502 a user of its own without one"
+		const sentence = "NPM asks for a second factor for user no502@example.com; give no502 its secret in a file (NO502_NPM_TOTP_FILE), or a user of its own without one"
 		w.wantReady(sentence)
 		w.wantSaid(1, sentence)
 	})

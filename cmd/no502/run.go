@@ -82,7 +82,8 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 		return nil, err
 	}
 	p.npm = npm.New(npm.Options{
-		DialContext: at.dial, Credentials: s.credentials, DataDir: s.npmData,
+		DialContext: at.dial, CAFile: s.npmCAFile, Insecure: s.npmInsecure,
+		Credentials: s.credentials, TOTP: s.totp(), DataDir: s.npmData,
 		Poll: s.poll, Instance: s.instance, Log: log.WithName("npm"),
 	})
 	p.prober = probe.New(probe.Options{
@@ -121,6 +122,9 @@ func run(ctx context.Context, s settings, at place, log logr.Logger) error {
 		return fmt.Errorf("status port: %w", err)
 	}
 	log.Info("starting", "version", version, "docker", p.engine.Host(), "mode", s.mode, "scope", s.scope)
+	if s.npmInsecure {
+		log.Info("NPM's certificate is not verified, so that others on the way to NPM could read its password", "setting", twin("npm-insecure"))
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serve(ctx, status) })
 	g.Go(func() error {

@@ -35,6 +35,9 @@ type settings struct {
 	npmEmail        string
 	npmPassword     string
 	npmPasswordFile string
+	npmTOTPFile     string
+	npmCAFile       string
+	npmInsecure     bool
 	npmContainer    string
 	npmData         string
 	network         string
@@ -65,6 +68,9 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.npmEmail, "npm-email", "", "the e-mail address with which no502 logs in to NPM")
 	f.StringVar(&s.npmPassword, "npm-password", "", "its password; rather use --npm-password-file")
 	f.StringVar(&s.npmPasswordFile, "npm-password-file", "", "a file that holds the password, read again when NPM refuses it")
+	f.StringVar(&s.npmTOTPFile, "npm-totp-file", "", "a file that holds the secret of its second factor, in base32 or as an otpauth:// URI, if it has one")
+	f.StringVar(&s.npmCAFile, "npm-ca-file", "", "a PEM file with the CA of NPM's certificate, where --npm-url is https and no public CA issued it")
+	f.BoolVar(&s.npmInsecure, "npm-insecure", false, "do not verify NPM's certificate")
 	f.StringVar(&s.npmContainer, "npm-container", "", "name of NPM's container (default: found by its image or the label role=proxy)")
 	f.StringVar(&s.npmData, "npm-data", "/npm", "where NPM's /data is mounted read-only, to notice edits at once; optional")
 	f.StringVar(&s.network, "network", "", "the network to attach backends to (default: the one NPM shares with others, else no502's own)")
@@ -169,6 +175,9 @@ func (s *settings) check() error {
 	if s.npmPassword != "" && s.npmPasswordFile != "" {
 		return fmt.Errorf("both NPM's password and a file with it are given (NO502_NPM_PASSWORD, NO502_NPM_PASSWORD_FILE): use one")
 	}
+	if s.npmCAFile != "" && s.npmInsecure {
+		return fmt.Errorf("a CA of NPM's certificate is given, and not to verify it (NO502_NPM_CA_FILE, NO502_NPM_INSECURE): use one")
+	}
 	if s.statusPort() == 0 {
 		return fmt.Errorf("--listen (%s): %q is not an address with a port, such as :8502", twin("listen"), s.listen)
 	}
@@ -265,17 +274,32 @@ func (s *settings) dnsCredential(provider string) (string, error) {
 func (s *settings) credentials() (email, password string, err error) {
 	password = s.npmPassword
 	if s.npmPasswordFile != "" {
-		data, err := os.ReadFile(s.npmPasswordFile)
-		if err != nil {
-			if errors.Is(err, fs.ErrPermission) {
-				err = fmt.Errorf("%w: it must be readable for user %d, who has no further rights: chown it, or chmod 644", err, os.Getuid())
-			}
-			return "", "", fmt.Errorf("reading NPM's password: %w", err)
+		if password, err = readSecret("NPM's password", s.npmPasswordFile); err != nil {
+			return "", "", err
 		}
-		password = strings.TrimRight(string(data), "\r\n")
 	}
 	if s.npmEmail == "" || password == "" {
 		return "", "", fmt.Errorf("no login for NPM: set NO502_NPM_EMAIL, and NO502_NPM_PASSWORD or NO502_NPM_PASSWORD_FILE")
 	}
 	return s.npmEmail, password, nil
+}
+
+// totp returns what reads the second factor's secret, anew at each call; nil
+// where there is none.
+func (s *settings) totp() func() (string, error) {
+	if s.npmTOTPFile == "" {
+		return nil
+	}
+	return func() (string, error) { return readSecret("the secret of the second factor", s.npmTOTPFile) }
+}
+
+func readSecret(what, file string) (string, error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: it must be readable for user %d, who has no further rights: chown it, or chmod 644", err, os.Getuid())
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", what, err)
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
 }

@@ -14,7 +14,7 @@ import (
 // row is forgotten and an ErrGone.
 func (c *Client) get(ctx context.Context, key api.Key) (h *api.Host, changed bool, err error) {
 	var raw json.RawMessage
-	r := request{method: http.MethodGet, path: hostPath(key), timeout: otherTimeout}
+	r := request{method: http.MethodGet, path: hostPath(key), timeout: readTimeout}
 	err = c.authorized(ctx, r, into(&raw))
 	if isMissing(err) {
 		return nil, c.forget(key), fmt.Errorf("%s: %w", name(key), ErrGone)
@@ -57,8 +57,11 @@ func (c *Client) learn(key api.Key, raw []byte, verdict bool) (h *api.Host, chan
 	return h, changed, nil
 }
 
-// forget drops a host from the cache, and reports whether it was there.
+// forget drops a host from the cache, and reports whether it was there. The next
+// list is read whole: it would bring back what was forgotten by mistake. By the
+// holder of the turn.
 func (c *Client) forget(key api.Key) bool {
+	delete(c.etags, kinds[key.Kind].path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.unsure, key)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/no502/no502/api"
 )
@@ -92,20 +91,26 @@ func (c *Client) create(ctx context.Context, k api.Kind, fields api.Fields, own 
 	case err == nil:
 		made := keyOf(k, int(answer.ID))
 		return made, nil, c.created(ctx, made)
-	case errors.As(err, &refusal) && strings.Contains(refusal.Message, "already in use"):
-		foreign, lookErr := c.look(ctx, lists()...)
-		if lookErr == nil {
-			if taken := c.taken(k, fields, own); taken != nil {
-				err = taken
-			} else {
-				err = fmt.Errorf("%w: by a host that user %s does not see; in NPM, under Users, Edit Permissions, give it Item Visibility: All Items", err, c.session.name())
-			}
-		}
+	case errors.As(err, &refusal) && refusal.inUse():
+		foreign, err := c.inUse(ctx, refusal, func() error { return c.taken(k, fields, own) })
 		return api.Key{}, foreign, fmt.Errorf("a new %s: %w", kinds[k].noun, err)
 	case !unclear(err):
 		return api.Key{}, nil, fmt.Errorf("a new %s: %w", kinds[k].noun, err)
 	}
 	return c.createdAnyway(ctx, k, fields, own, err)
+}
+
+// inUse says by whom a domain is in use, where NPM says that it is: taken finds
+// that out among what can be seen.
+func (c *Client) inUse(ctx context.Context, refusal *APIError, taken func() error) (foreign []api.Key, err error) {
+	foreign, err = c.look(ctx, lists()...)
+	if err == nil {
+		err = taken()
+	}
+	if err == nil {
+		err = hiddenError{refusal, c.session.name()}
+	}
+	return foreign, err
 }
 
 // createdAnyway looks for a host whose making got no clear answer.

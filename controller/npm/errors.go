@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/no502/no502/api"
 )
@@ -36,7 +37,8 @@ func (e stale) Is(target error) bool { return target == api.ErrStale }
 type APIError struct {
 	Method, Path string // "PUT", "/nginx/proxy-hosts/7"
 	Status       int
-	Message      string // NPM's own, without secrets
+	Message      string    // NPM's own, without secrets
+	Date         time.Time // by NPM's clock; zero: it did not say
 }
 
 func (e *APIError) Error() string {
@@ -67,6 +69,26 @@ func (e *APIError) refusesLogin() bool {
 	return e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 }
 
+// inUse: a domain belongs to another host, perhaps to one that is not seen.
+func (e *APIError) inUse() bool {
+	return e.Status == http.StatusBadRequest && strings.Contains(e.Message, "already in use")
+}
+
+// hiddenError says that a domain is in use by a host that the user may not see.
+type hiddenError struct {
+	refusal *APIError
+	user    string
+}
+
+func (e hiddenError) Error() string {
+	return fmt.Sprintf("%s by a host that user %s does not see", e.refusal.Message, e.user)
+}
+
+func (e hiddenError) Unwrap() error { return e.refusal }
+
+// Is makes it an api.ErrHidden, too.
+func (e hiddenError) Is(target error) bool { return target == api.ErrHidden }
+
 // CredentialsError says that NPM refuses the user and password, or that they
 // could not be read.
 type CredentialsError struct {
@@ -86,16 +108,6 @@ func (e *CredentialsError) Error() string {
 }
 
 func (e *CredentialsError) Unwrap() error { return e.Err }
-
-// SecondFactorError says that NPM wants a code for this user, which no502
-// cannot give.
-type SecondFactorError struct {
-	User string
-}
-
-func (e *SecondFactorError) Error() string {
-	return fmt.Sprintf("NPM asks for a second factor for user %s; give no502 a user of its own without one", e.User)
-}
 
 // RejectedError says that nginx did not accept a host's configuration.
 type RejectedError struct {

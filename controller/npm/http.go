@@ -18,9 +18,8 @@ import (
 // How long an answer may take. NPM holds a write while nginx tests the whole
 // configuration: 2 s at 1,000 hosts on a good day.
 const (
-	listTimeout  = time.Minute
+	readTimeout  = time.Minute
 	writeTimeout = 2 * time.Minute
-	otherTimeout = 30 * time.Second
 )
 
 // An answer's size: 1,000 hosts are half a megabyte.
@@ -40,6 +39,7 @@ type request struct {
 	token        string
 	proven       bool   // the token is known to be good
 	secret       string // something in the body that is to appear nowhere else
+	base         string // where to ask; empty: where NPM is
 	timeout      time.Duration
 }
 
@@ -48,19 +48,27 @@ type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
 
-func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
+// dialer makes connections.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func newTransport(opt Options) *http.Transport {
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dial(ctx, network, addr)
-			if err != nil {
-				return nil, dialError{err}
-			}
-			return conn, nil
-		},
+		DialContext:         marked(opt.DialContext),
+		DialTLSContext:      marked(opt.dialTLS),
 		MaxIdleConns:        2,
 		MaxIdleConnsPerHost: 2,
 		IdleConnTimeout:     30 * time.Second,
-		TLSHandshakeTimeout: 10 * time.Second,
+	}
+}
+
+// marked makes what goes wrong a dialError.
+func marked(dial dialer) dialer {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, dialError{err}
+		}
+		return conn, nil
 	}
 }
 
@@ -74,12 +82,15 @@ func (c *Client) exchange(ctx context.Context, r request, read func(http.Header,
 	defer cancel()
 	defer context.AfterFunc(at.here, cancel)()
 
-	req, err := r.http(ctx, at.base)
+	if r.base == "" {
+		r.base = c.base(at)
+	}
+	req, err := r.http(ctx)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", r.method, r.path, err)
 	}
 	transport := c.reads
-	if r.method != http.MethodGet && r.path != tokensPath {
+	if r.method != http.MethodGet && !strings.HasPrefix(r.path, tokensPath) {
 		transport = c.writes
 	}
 	client := http.Client{Transport: transport, CheckRedirect: dontFollow}
@@ -88,17 +99,22 @@ func (c *Client) exchange(ctx context.Context, r request, read func(http.Header,
 		defer resp.Body.Close()
 		err = c.answer(r, resp, read)
 		var answered *APIError
-		if err == nil || errors.As(err, &answered) || errors.Is(err, errNotModified) {
+		if err == nil || errors.As(err, &answered) && answered.Status < 500 || errors.Is(err, errNotModified) {
+			return err
+		}
+		if answered != nil {
+			c.unanswered() // perhaps it is not NPM's, but of what stands before it
 			return err
 		}
 	}
+	c.unanswered()
 	return c.failure(r, at, err, ctx.Err())
 }
 
 // dontFollow: a redirect would carry the token to who knows whom.
 func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-func (r request) http(ctx context.Context, base string) (*http.Request, error) {
+func (r request) http(ctx context.Context) (*http.Request, error) {
 	var body io.Reader
 	if r.body != nil {
 		text, err := encode(r.body)
@@ -107,7 +123,7 @@ func (r request) http(ctx context.Context, base string) (*http.Request, error) {
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, base+r.path, body)
+	req, err := http.NewRequestWithContext(ctx, r.method, r.base+r.path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +145,9 @@ func (c *Client) answer(r request, resp *http.Response, read func(http.Header, i
 	case resp.StatusCode == http.StatusNotModified && r.etag != "":
 		return errNotModified
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return &APIError{r.method, r.path, resp.StatusCode, oneLine(redact(c.session.redact(message(resp)), secrets(r.secret)...))}
+		date, _ := http.ParseTime(resp.Header.Get("Date"))
+		said := oneLine(redact(c.session.redact(message(resp)), secrets(r.secret)...))
+		return &APIError{Method: r.method, Path: r.path, Status: resp.StatusCode, Message: said, Date: date}
 	}
 	return read(resp.Header, http.MaxBytesReader(nil, resp.Body, answerLimit))
 }
@@ -184,13 +202,16 @@ func (c *Client) failure(r request, at *site, err, ended error) error {
 	if errors.As(err, &inURL) {
 		err = inURL.Err
 	}
+	var certificate *CertificateError
 	switch {
+	case errors.As(err, &certificate):
+		return err // it says all
 	case at.here.Err() != nil:
 		err = fmt.Errorf("NPM's address changed meanwhile: %w", err)
 	case errors.Is(ended, context.DeadlineExceeded):
 		err = fmt.Errorf("no answer within %v: %w", r.timeout, context.DeadlineExceeded)
 	}
-	return fmt.Errorf("%s %s of NPM at %s: %w", r.method, r.path, strings.TrimSuffix(at.base, "/api"), err)
+	return fmt.Errorf("%s %s of NPM at %s: %w", r.method, r.path, strings.TrimSuffix(r.base, "/api"), err)
 }
 
 // into decodes a JSON answer, all of it: a cut-off one is an error.

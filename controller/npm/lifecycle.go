@@ -132,8 +132,11 @@ func (c *Client) toggled(ctx context.Context, key api.Key, on bool) (*api.Host, 
 	for try := 1; failed == nil && err == nil && after.Enabled != on && try < restoreTries && sleep(ctx, restorePause); try++ {
 		after, _, err = c.get(ctx, key) // of dead hosts NPM answers before it is done
 	}
-	if failed == nil && err == nil && after.Enabled != on {
+	switch {
+	case failed == nil && err == nil && after.Enabled != on:
 		failed = errors.New("NPM did not do what it says")
+	case failed != nil && err == nil && !on && !after.Enabled:
+		return after, nil // nginx's files were in NPM's way, of this host or another: it is off all the same
 	}
 	if failed != nil {
 		if on && (err != nil || after.Enabled) {
@@ -163,8 +166,11 @@ func (c *Client) Delete(ctx context.Context, key api.Key) error {
 }
 
 func (c *Client) deleted(ctx context.Context, key api.Key) error {
-	var done json.RawMessage
+	var done bool
 	err := c.authorized(ctx, request{method: http.MethodDelete, path: hostPath(key), timeout: writeTimeout}, into(&done))
+	if err == nil && !done {
+		err = errors.New("NPM does not say that it did")
+	}
 	switch {
 	case err == nil, isMissing(err):
 		c.forget(key)

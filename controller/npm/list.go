@@ -121,7 +121,7 @@ func (c *Client) look(ctx context.Context, which ...list) ([]api.Key, error) {
 // ask reads one list. proven tells that the same token has just been accepted,
 // so that a refusal means this list.
 func (c *Client) ask(ctx context.Context, l list, proven bool, f *found) error {
-	r := request{method: http.MethodGet, path: l.path, etag: c.etags[l.path], proven: proven, timeout: listTimeout}
+	r := request{method: http.MethodGet, path: l.path, etag: c.etags[l.path], proven: proven, timeout: readTimeout}
 	err := c.authorized(ctx, r, func(h http.Header, body io.Reader) error {
 		f.etags[l.path] = h.Get("ETag")
 		return c.read(l, body, f)

@@ -26,10 +26,18 @@ import (
 type Options struct {
 	// DialContext makes the connections to NPM; nil: a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// CAFile holds, in PEM, a certificate authority beside the machine's, for an
+	// NPM behind https; empty: none.
+	CAFile string
+	// Insecure: NPM's certificate is not verified.
+	Insecure bool
 	// Credentials of an NPM user who may manage all proxy hosts; what else it
 	// may not see counts as not known. Asked at each login, so that a changed
 	// file counts, and every second while NPM refuses what they were.
 	Credentials func() (identity, secret string, err error)
+	// TOTP returns the secret of that user's second factor, in base32 or as an
+	// otpauth:// URI; nil: there is none. Asked like the Credentials.
+	TOTP func() (string, error)
 	// DataDir is NPM's data directory, mounted read-only. Empty or absent:
 	// changes are noticed by polling alone.
 	DataDir string
@@ -68,18 +76,24 @@ type Client struct {
 	unsure map[api.Key]*unsure
 	state  State
 	expect bool
+	// answers: the last look at NPM succeeded, and no request since then went
+	// without an answer, or got none but a 5xx, nor was a login refused.
+	answers bool
+	// stranded: nginx does not run, and the back end is asked instead.
+	stranded bool
 }
 
 // site is where NPM is. Its context ends when NPM turns out to be elsewhere,
 // which ends the requests that would wait for nobody.
 type site struct {
-	base  string // "http://172.20.0.2:81/api"; empty: not known
-	here  context.Context
-	leave context.CancelFunc
+	base    string // "http://172.20.0.2:81/api"; empty: not known
+	backend string // "http://172.20.0.2:3000"; empty: not known
+	here    context.Context
+	leave   context.CancelFunc
 }
 
 func newSite(base string) *site {
-	s := &site{base: base}
+	s := &site{base: base, backend: backendOf(base)}
 	s.here, s.leave = context.WithCancel(context.Background())
 	return s
 }
@@ -132,9 +146,9 @@ func New(opt Options) *Client {
 		entries: map[api.Key]entry{},
 		quiet:   map[api.Key]time.Time{},
 		unsure:  map[api.Key]*unsure{},
-		session: session{credentials: opt.Credentials, pause: newBackOff(5*time.Second, 2, 5*time.Minute)},
+		session: session{credentials: opt.Credentials, totp: opt.TOTP, pause: newBackOff(5*time.Second, 2, 5*time.Minute)},
 	}
-	c.reads, c.writes = newTransport(opt.DialContext), newTransport(opt.DialContext)
+	c.reads, c.writes = newTransport(opt), newTransport(opt)
 	c.writes.DisableKeepAlives = true
 	c.state.Problem = sentence(ErrNoURL)
 	return c
@@ -150,7 +164,7 @@ func (c *Client) SetURL(base string) {
 		c.mu.Unlock()
 		return
 	}
-	c.site = newSite(base)
+	c.site, c.stranded, c.answers = newSite(base), false, false
 	c.state.URL, c.state.Connected = strings.TrimSuffix(base, "/api"), false
 	c.state.Problem = sentence(ErrNoURL)
 	if base != "" {
@@ -198,9 +212,27 @@ func (c *Client) State() State {
 	return c.state
 }
 
-// Waits reports that Run waits for NPM. It has said so, and lists everything
-// as soon as NPM answers.
-func (c *Client) Waits() bool { return !c.State().Connected }
+// Waits reports that NPM does not answer, or not to this user, as far as is
+// known. Run says so, lists everything as soon as NPM answers, and then tells
+// the system's key.
+func (c *Client) Waits() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return !c.answers
+}
+
+// unanswered notes that a request got none of the answers that NPM gives when
+// all is well with it, so that Run looks at once whether it is there, and nothing
+// more is asked of it meanwhile.
+func (c *Client) unanswered() {
+	c.mu.Lock()
+	was := c.answers
+	c.answers = false
+	c.mu.Unlock()
+	if was {
+		c.nudge()
+	}
+}
 
 func (c *Client) at() *site {
 	c.mu.RLock()

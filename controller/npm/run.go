@@ -23,10 +23,10 @@ const (
 
 // Run follows NPM until the context ends, and then returns nil. It waits for
 // NPM, lists, and then looks again whenever files hint at a change, or the
-// poll is due. notify is told: the system's key after the first complete look
-// and when many hosts, certificates or access lists changed, else the keys of
-// hosts that others changed, added or removed. It must neither block nor call
-// the Client.
+// poll is due. notify is told: the system's key after the first complete look and
+// the first after an outage, when many hosts, certificates or access lists
+// changed, and when nginx came or went; else the keys of hosts that others
+// changed, added or removed. It must neither block nor call the Client.
 func (c *Client) Run(ctx context.Context, notify func(api.Key)) error {
 	c.mu.Lock()
 	c.notify = notify
@@ -58,7 +58,6 @@ type runner struct {
 
 	site     *site     // of the last look
 	up       bool      // it succeeded
-	told     bool      // the first list was
 	next     time.Time // when the next look is due; zero: not by itself
 	refused  bool      // NPM refused the credentials at the last look
 	hinted   bool      // files changed since the last look
@@ -84,27 +83,50 @@ func (r *runner) look(ctx context.Context) {
 	if ctx.Err() != nil || r.at() != site {
 		return
 	}
-	r.looked, r.refused, r.up = time.Now(), refused(err), err == nil
+	stranded := errors.Is(err, ErrStranded)
+	back := !r.up
+	r.looked, r.refused, r.up = time.Now(), refused(err), err == nil || stranded
 	r.report(err)
-	if err != nil {
+	if !r.up {
 		r.next = r.retryAt(err)
 		return
 	}
 	r.pace.Reset()
-	if !r.told {
-		r.told = true
+	if back {
 		r.tell(api.SystemKey())
 	}
-	r.mend(ctx)
+	if !stranded { // else it would be refused again
+		r.mend(ctx)
+	}
 }
 
-// sync asks how NPM is, where that is not known, and lists.
+// sync looks at NPM, or at what there is of it.
 func (r *runner) sync(ctx context.Context) error {
 	if r.site.base == "" {
 		return ErrNoURL
 	}
+	if r.isStranded() && r.knock(ctx, r.site) == nil {
+		r.strand(false)
+		r.up = false
+	}
+	err := r.ask(ctx)
+	if !r.isStranded() && r.strands(ctx, r.site, err) {
+		r.strand(true)
+		err = r.ask(ctx)
+	}
+	switch {
+	case r.isStranded() && err == nil:
+		return ErrStranded
+	case r.isStranded() && notListening(err):
+		r.strand(false)
+	}
+	return err
+}
+
+// ask asks NPM, or its back end, how it is where that is not known, and lists.
+func (r *runner) ask(ctx context.Context) error {
 	if !r.up {
-		if err := r.greet(ctx); err != nil {
+		if err := r.greet(ctx, r.base(r.site)); err != nil {
 			return err
 		}
 	}
@@ -114,9 +136,9 @@ func (r *runner) sync(ctx context.Context) error {
 	return err
 }
 
-// greet asks NPM whether it is there, which version, and whether it is set up:
-// before that it answers logins like wrong passwords.
-func (c *Client) greet(ctx context.Context) error {
+// greet asks NPM, or its back end alone, whether it is there, which version, and
+// whether it is set up: before that it answers logins like wrong passwords.
+func (c *Client) greet(ctx context.Context, base string) error {
 	var hello struct {
 		Status  flexString `json:"status"`
 		Setup   *flexBool  `json:"setup"`
@@ -124,13 +146,18 @@ func (c *Client) greet(ctx context.Context) error {
 			Major, Minor, Revision flexInt
 		} `json:"version"`
 	}
-	if err := c.exchange(ctx, request{method: http.MethodGet, path: "/", timeout: otherTimeout}, into(&hello)); err != nil {
+	r := request{method: http.MethodGet, path: "/", base: base, timeout: readTimeout}
+	alone := base == c.at().backend
+	if alone {
+		r.timeout = backendTimeout
+	}
+	if err := c.exchange(ctx, r, into(&hello)); err != nil {
 		return err
 	}
-	if hello.Status == "" {
+	v := hello.Version
+	if hello.Status == "" || alone && v.Major == 0 { // many a program says that its status is OK
 		return errors.New("what answers is not NPM's admin interface")
 	}
-	v := hello.Version
 	c.mu.Lock()
 	c.state.Version = fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Revision)
 	c.mu.Unlock()
@@ -155,6 +182,12 @@ func (r *runner) retryAt(err error) time.Time {
 func (r *runner) due() time.Time {
 	if !r.up {
 		return r.next
+	}
+	if r.Waits() {
+		return r.looked // somebody's request got no answer
+	}
+	if r.isStranded() {
+		return r.looked.Add(strandedPace)
 	}
 	pace := r.opt.Poll
 	// NPM's row changes a little after its files do, and our own writes hide
@@ -215,9 +248,16 @@ func (r *runner) rest(ctx context.Context) {
 func (r *runner) report(err error) {
 	r.mu.Lock()
 	r.state.Connected, r.state.Problem = err == nil, sentence(err)
-	r.state.Watching = r.watching
+	r.state.Watching, r.answers = r.watching, r.up
 	state := r.state
+	turned := r.hosts != nil && r.hosts.Stranded != r.stranded
+	if turned {
+		r.hosts.Stranded = r.stranded
+	}
 	r.mu.Unlock()
+	if turned {
+		r.tell(api.SystemKey())
+	}
 	kind := kindOf(err)
 	if r.since.IsZero() {
 		r.since = r.looked
@@ -239,6 +279,7 @@ func (r *runner) report(err error) {
 // kindOf names what is being waited for.
 func kindOf(err error) string {
 	var answer *APIError
+	var certificate *CertificateError
 	switch {
 	case err == nil:
 		return ""
@@ -246,6 +287,10 @@ func kindOf(err error) string {
 		return "its address"
 	case errors.Is(err, ErrNotSetUp):
 		return "its first user"
+	case errors.Is(err, ErrStranded):
+		return "its nginx"
+	case errors.As(err, &certificate):
+		return "a certificate to trust"
 	case refused(err):
 		return "valid credentials"
 	case errors.As(err, &answer) && answer.hidden():

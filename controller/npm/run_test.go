@@ -135,6 +135,51 @@ func TestRunWaitsForNPM(t *testing.T) {
 	})
 }
 
+// A request without an answer makes Run look at once. Until it knows better NPM
+// is not to be asked, and after an outage everything is worth a look.
+func TestRunLooksWhenNothingIsAnswered(t *testing.T) {
+	bubble(t, func(t *testing.T, v string) {
+		var bad atomic.Pointer[npmtest.Fault]
+		s := newNPM(t, 1, version(v), fault(func(r *http.Request) *npmtest.Fault {
+			if f := bad.Load(); f != nil && (f.Status != http.StatusInternalServerError || r.Method != http.MethodGet) {
+				return f
+			}
+			return nil
+		}))
+		b := newBed(t, s.API())
+		eq(t, "waits before the first look", b.Waits(), true)
+		b.run()
+		after(time.Second)
+		eq(t, "waits", b.Waits(), false)
+		for _, f := range []npmtest.Fault{{Drop: true}, {Status: 502, Body: "<html>"}} {
+			b.heard()
+			bad.Store(&f)
+			if err := b.Resave(t.Context(), api.HostKey(1)); err == nil {
+				t.Error("no error")
+			}
+			eq(t, "waits", b.Waits(), true)
+			after(100 * time.Millisecond)
+			eq(t, "connected", b.State().Connected, false)
+			eq(t, "notified", b.heard(), "")
+			bad.Store(nil)
+			after(time.Second)
+			eq(t, "waits", b.Waits(), false)
+			eq(t, "notified", b.heard(), "system")
+		}
+		// Only the write fails: NPM is there.
+		bad.Store(&npmtest.Fault{Status: 500, Body: internal})
+		b.calls()
+		if err := b.Resave(t.Context(), api.HostKey(1)); err == nil {
+			t.Error("no error")
+		}
+		after(100 * time.Millisecond)
+		eq(t, "waits", b.Waits(), false)
+		eq(t, "looks", count(b.calls(), "GET /nginx/proxy-hosts 304"), 1)
+		eq(t, "notified", b.heard(), "")
+		eq(t, "connected", b.State().Connected, true)
+	})
+}
+
 // A restart of NPM takes a second or two; so does noticing its end.
 func TestRunBackoffIsShortAtFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -34,10 +34,13 @@ const tokensPath = "/tokens"
 // to get one. The mutex is not held while anything is waited for.
 type session struct {
 	credentials func() (identity, secret string, err error)
+	totp        func() (string, error)
 
 	mu          sync.Mutex
-	user        string
-	secret      string // the last tried, to keep it out of messages
+	given       credentials // the last tried, to keep them out of messages
+	code        string      // likewise, of the second factor
+	challenge   string      // likewise, that it answered
+	used        string      // the last code that NPM took
 	token       string
 	expires     time.Time
 	life        time.Duration
@@ -118,7 +121,7 @@ func (c *Client) token(ctx context.Context) (string, error) {
 	if !due {
 		return token, nil
 	}
-	renewed, err := c.askToken(ctx, request{method: http.MethodGet, token: token})
+	renewed, err := c.askToken(ctx, request{method: http.MethodGet, path: tokensPath, token: token})
 	if err != nil || renewed.Token == "" {
 		c.log.V(1).Info("renewing the token failed; the old one serves on", "left", left, "error", fmt.Sprint(err))
 		s.mu.Lock()
@@ -135,11 +138,12 @@ type tokenAnswer struct {
 	Token       string     `json:"token"`
 	Expires     flexString `json:"expires"`
 	Requires2FA flexBool   `json:"requires_2fa"`
+	Challenge   string     `json:"challenge_token"`
 }
 
 func (c *Client) askToken(ctx context.Context, r request) (tokenAnswer, error) {
 	var answer tokenAnswer
-	r.path, r.timeout = tokensPath, otherTimeout
+	r.timeout = readTimeout
 	err := c.exchange(ctx, r, into(&answer))
 	return answer, err
 }
@@ -148,25 +152,31 @@ func (c *Client) askToken(ctx context.Context, r request) (tokenAnswer, error) {
 // before their pause is over, whoever asks.
 func (c *Client) login(ctx context.Context) (string, error) {
 	s := &c.session
-	identity, secret, err := s.read()
-	if refusal := s.refused(identity, secret); refusal != nil {
+	given, err := s.read()
+	if refusal := s.refused(given); refusal != nil {
 		return "", refusal
 	}
 	if err != nil {
-		return "", s.refuse(identity, secret, &CredentialsError{Err: err})
+		c.unanswered()
+		return "", s.refuse(given, &CredentialsError{Err: err})
 	}
 	answer, err := c.askToken(ctx, request{
-		method: http.MethodPost,
-		body:   map[string]string{"identity": identity, "secret": secret},
+		method: http.MethodPost, path: tokensPath,
+		body: map[string]string{"identity": given.identity, "secret": given.secret},
 	})
 	var answered *APIError
+	if errors.As(err, &answered) && answered.refusesLogin() {
+		err = &CredentialsError{User: given.identity, Err: err}
+	}
+	if err == nil && bool(answer.Requires2FA) {
+		answer, err = c.prove(ctx, given, answer.Challenge)
+	}
 	switch {
-	case errors.As(err, &answered) && answered.refusesLogin():
-		return "", s.refuse(identity, secret, &CredentialsError{User: identity, Err: err})
+	case refused(err):
+		c.unanswered()
+		return "", s.refuse(given, err)
 	case err != nil:
 		return "", fmt.Errorf("logging in to NPM: %w", err)
-	case bool(answer.Requires2FA):
-		return "", s.refuse(identity, secret, &SecondFactorError{User: identity})
 	case answer.Token == "":
 		return "", errors.New("logging in to NPM: the answer holds no token")
 	}
@@ -174,33 +184,44 @@ func (c *Client) login(ctx context.Context) (string, error) {
 	return answer.Token, nil
 }
 
+// credentials are what no502 logs in with.
+type credentials struct {
+	identity, secret string
+	totp             string // the second factor's secret; empty: none
+}
+
 // read asks for the credentials, and remembers them for redact.
-func (s *session) read() (identity, secret string, err error) {
+func (s *session) read() (given credentials, err error) {
 	if s.credentials == nil {
-		return "", "", errors.New("there are none")
+		return credentials{}, errors.New("there are none")
 	}
-	identity, secret, err = s.credentials()
-	if err == nil && (identity == "" || secret == "") {
+	given.identity, given.secret, err = s.credentials()
+	if err == nil && (given.identity == "" || given.secret == "") {
 		err = errors.New("the user or the password is empty")
 	}
+	if err == nil && s.totp != nil {
+		if given.totp, err = s.totp(); err == nil {
+			given.totp, err = readSecret(given.totp)
+		}
+	}
 	if err != nil {
-		return "", "", err
+		return credentials{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.user, s.secret = identity, secret
-	return identity, secret, nil
+	s.given = given
+	return given, nil
 }
 
-func fingerprint(identity, secret string) [sha256.Size]byte {
-	return sha256.Sum256([]byte(identity + "\x00" + secret))
+func (given credentials) fingerprint() [sha256.Size]byte {
+	return sha256.Sum256([]byte(given.identity + "\x00" + given.secret + "\x00" + given.totp))
 }
 
 // refused returns the refusal that still stands for these credentials.
-func (s *session) refused(identity, secret string) error {
+func (s *session) refused(given credentials) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refusal == nil || s.tried != fingerprint(identity, secret) {
+	if s.refusal == nil || s.tried != given.fingerprint() {
 		s.pause.Reset()
 		return nil
 	}
@@ -210,11 +231,15 @@ func (s *session) refused(identity, secret string) error {
 	return nil
 }
 
-func (s *session) refuse(identity, secret string, err error) error {
+func (s *session) refuse(given credentials, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refusal, s.tried = err, fingerprint(identity, secret)
+	s.refusal, s.tried = err, given.fingerprint()
 	s.retry = time.Now().Add(s.pause.NextBackOff())
+	var second *SecondFactorError
+	if errors.As(err, &second) && second.Next.After(s.retry) {
+		s.retry = second.Next // until then it would be the same code
+	}
 	return err
 }
 
@@ -228,13 +253,10 @@ func (s *session) retryAt() time.Time {
 // mayRetry reports whether a new login makes sense: the pause is over, or the
 // credentials are others than those refused.
 func (s *session) mayRetry() bool {
-	identity, secret, err := s.read()
-	if err != nil {
-		identity, secret = "", ""
-	}
+	given, _ := s.read() // none, where they cannot be read
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refusal == nil || s.tried != fingerprint(identity, secret) || !time.Now().Before(s.retry)
+	return s.refusal == nil || s.tried != given.fingerprint() || !time.Now().Before(s.retry)
 }
 
 func (s *session) keep(answer tokenAnswer) {
@@ -273,14 +295,14 @@ func (s *session) markFutile() {
 func (s *session) name() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.user
+	return s.given.identity
 }
 
 // redact keeps the secrets out of a text that came from elsewhere.
 func (s *session) redact(text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return redact(text, s.secret, s.token)
+	return redact(text, s.given.secret, s.given.totp, s.code, s.challenge, s.token)
 }
 
 func redact(text string, secrets ...string) string {

@@ -110,7 +110,7 @@ func TestSecondFactor(t *testing.T) {
 			t.Fatalf("error: %v", err)
 		}
 		eq(t, "problem", b.State().Problem, "NPM asks for a second factor for user "+testUser+
-			"; give no502 a user of its own without one.")
+			"; give no502 its secret in a file (NO502_NPM_TOTP_FILE), or a user of its own without one.")
 		if n := count(b.calls(), "POST /tokens"); n > 20 {
 			t.Errorf("%d logins in an hour", n)
 		}

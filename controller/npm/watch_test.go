@@ -177,6 +177,7 @@ func TestRestWithEvents(t *testing.T) {
 		w := newWatch("/data", logr.Discard())
 		w.fs = &fsnotify.Watcher{Events: events, Errors: errs}
 		r := &runner{Client: b.Client, watch: w, site: b.at(), up: true, watching: true}
+		b.answers = true
 		rest := func() time.Duration {
 			r.looked = time.Now()
 			r.rest(t.Context())

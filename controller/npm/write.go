@@ -236,7 +236,7 @@ func (c *Client) send(ctx context.Context, key api.Key, body map[string]any, mov
 		err = c.authorized(ctx, r, into(&raw))
 	}
 	if err == nil && dead {
-		err = c.authorized(ctx, request{method: http.MethodGet, path: hostPath(key), timeout: otherTimeout}, into(&raw))
+		err = c.authorized(ctx, request{method: http.MethodGet, path: hostPath(key), timeout: readTimeout}, into(&raw))
 	}
 	if err != nil {
 		return nil, err
@@ -284,10 +284,15 @@ func (c *Client) restore(ctx context.Context, before *api.Host, ch change) error
 // have changed it.
 func (c *Client) failed(ctx context.Context, before *api.Host, ch change, err error) error {
 	key := before.Key()
+	var refusal *APIError
 	switch {
 	case isMissing(err):
 		c.forget(key)
 		return fmt.Errorf("%s: %w", name(key), ErrGone)
+	case errors.As(err, &refusal) && refusal.inUse():
+		foreign, err := c.inUse(ctx, refusal, func() error { return c.others(key, ch.fields.Strings(api.FieldDomains)) })
+		c.tell(foreign...)
+		return fmt.Errorf("%s: %w", name(key), err)
 	case !unclear(err):
 		return fmt.Errorf("writing %s: %w", name(key), err)
 	}
@@ -303,6 +308,18 @@ func (c *Client) failed(ctx context.Context, before *api.Host, ch change, err er
 		c.doubted(key)
 	}
 	return outcome
+}
+
+// others is an api.ErrStale where another host that is seen serves a domain.
+func (c *Client) others(key api.Key, domains []string) (err error) {
+	c.View(func(n *api.NPM) {
+		for _, d := range domains {
+			if h := n.Serving(d); h != nil && h.Key() != key {
+				err = fmt.Errorf("%s serves %s: %w", name(h.Key()), d, api.ErrStale)
+			}
+		}
+	})
+	return err
 }
 
 // kept reports whether a row says what was to be written.

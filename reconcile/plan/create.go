@@ -87,21 +87,38 @@ func (b *builder) create(claim *resolve.Claim, v *api.Verdict) {
 		v.Findings = append(v.Findings, b.contest(c, does, "stop whatever else deletes hosts in NPM, or take the label away"))
 		return
 	}
-	v.Findings = append(v.Findings, api.Finding{
-		Code:    api.HostMissing,
-		Message: fmt.Sprintf("%s declares %s, and NPM has no %s for it", claim.Lead.Identity(), j.v.Name, claim.Kind.Words()),
-		Fix:     "no502 makes it",
-	})
+	a := b.creation(&j, want)
+	f, until := b.heldBack(a)
+	if f == nil {
+		f = &api.Finding{
+			Code:    api.HostMissing,
+			Message: fmt.Sprintf("%s declares %s, and NPM has no %s for it", claim.Lead.Identity(), j.v.Name, claim.Kind.Words()),
+			Fix:     "no502 makes it",
+		}
+	}
+	v.Findings = append(v.Findings, *f)
+	if !until.IsZero() {
+		if v.Due.IsZero() || until.Before(v.Due) {
+			v.Due = until
+		}
+		return
+	}
+	a.Because = []api.Code{f.Code}
+	b.act(a)
+}
+
+// creation is the making of a host.
+func (b *builder) creation(j *judgement, want api.Fields) api.Action {
 	to := want.With(nil)
 	if to.Int(api.FieldCertificate) == 0 {
 		delete(to, api.FieldCertificate) // NPM takes a zero for a certificate
 	}
 	own := api.Ownership{Instance: b.p.Instance, Origin: api.OriginDeclared, Backend: j.v.Backend, Wrote: want}
 	j.sign(&own)
-	b.act(api.Action{
-		Op: api.OpCreate, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{api.HostMissing},
+	return api.Action{
+		Op: api.OpCreate, Host: j.v.Key, Domain: j.v.Name,
 		To: to, Ownership: &own,
-	})
+	}
 }
 
 // newEndpoint is where a new proxy host is to forward to, once that is clear.

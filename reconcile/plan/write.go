@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/intent"
@@ -68,18 +69,44 @@ func (j *judgement) write() {
 	}
 }
 
-// patch plans a write, unless nginx rejected just that lately.
+// patch plans a write, unless just that was refused lately.
 func (j *judgement) patch(a api.Action) {
-	if was, ok := j.s.Rejected[j.v.Key]; ok && was.Change == a.String() && j.s.Now.Before(was.Until) {
-		j.v.Findings = append(j.v.Findings, api.Finding{
+	f, until := j.heldBack(a)
+	if f != nil {
+		j.v.Findings = append(j.v.Findings, *f)
+	}
+	if until.IsZero() {
+		j.builder.act(a)
+	} else {
+		j.due(until)
+	}
+}
+
+// heldBack says what is wrong with a change that was refused, if it is still,
+// and until when it is not to be tried again; zero: it is.
+func (b *builder) heldBack(a api.Action) (f *api.Finding, until time.Time) {
+	was, ok := b.s.Rejected[a.Refusal()]
+	if !ok || was.Change != a.String() {
+		return nil, time.Time{}
+	}
+	if b.s.Now.Before(was.Until) {
+		until = was.Until
+	}
+	switch {
+	case was.Hidden:
+		f = &api.Finding{
+			Code:    api.DomainTaken,
+			Message: was.Reason,
+			Fix:     "in NPM, under Users, Edit Permissions, give that user Item Visibility: All Items; or take the domain from the labels",
+		}
+	case !until.IsZero():
+		f = &api.Finding{
 			Code:    api.NginxRejected,
 			Message: "what is to be written does not pass: " + was.Reason,
 			Fix:     "correct what nginx names, in NPM or in the labels; no502 tries again, less and less often",
-		})
-		j.due(was.Until)
-		return
+		}
 	}
-	j.builder.act(a)
+	return f, until
 }
 
 // handMade reports how a 404 host that somebody made by hand differs. It cannot
