@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +19,15 @@ func TestFaultBrokenFile(t *testing.T) {
 		w.npm.WriteConf("proxy_host/999.conf", "server { nonsense on; }\n")
 		j.comesUp()
 		pass(time.Hour)
-		said := w.log.take()
-		t.Logf("%v\n%s", w.writes(), strings.Join(said, ""))
+		if n := len(with(w.log.take(), `"level":"error"`)); n == 0 || n > 2 { // of the host to make and the one to repair
+			t.Errorf("that NPM writes nothing was said %d times", n)
+		}
+		wrote := w.writes()
+		if n := wrote["PUT proxy-hosts/{id}"]; wrote["POST proxy-hosts"] != 1 || n == 0 || n > 60 {
+			t.Errorf("wrote %v in an hour", wrote)
+		}
 		w.npm.RemoveConf("proxy_host/999.conf")
-		pass(7 * time.Minute)
+		pass(7 * time.Minute) // the longest pause
 		j.wantDone("a broken file")
 		j.g.holds("a broken file")
 	})
@@ -36,8 +42,7 @@ func TestFaultNginxOffline(t *testing.T) {
 		j.comesUp()
 		w.edit(2, map[string]any{"advanced_config": "nonsense on;", "forward_host": "APP2"})
 		pass(time.Hour)
-		said := w.log.take()
-		t.Logf("%v\n%s", w.writes(), strings.Join(said, ""))
+		w.wantSaid(2, "NginxRejected") // nginx's words hold a number of its own each time
 		w.wantForward(2, "http://app2:8080")
 		w.edit(2, map[string]any{"advanced_config": "# sense"})
 		pass(time.Minute)
@@ -80,4 +85,84 @@ func TestFaultDomainOfAHiddenHost(t *testing.T) {
 		g.expects("web.example.com", "shop-web-1")
 		g.holds("a hidden host")
 	})
+}
+
+// firstUser is made by whoever opens the page of a new NPM first.
+func (w *world) firstUser() {
+	w.t.Helper()
+	body := `{"name":"a","nickname":"a","email":"` + testEmail + `","roles":["admin"],"is_disabled":false,"auth":{"type":"password","secret":"` + testPassword + `"}}`
+	r := httptest.NewRequest(http.MethodPost, "/api/users?person", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	got := httptest.NewRecorder()
+	if w.npm.API().ServeHTTP(got, r); got.Code != http.StatusCreated {
+		w.t.Errorf("the first user: %d %s", got.Code, got.Body)
+	}
+}
+
+// NPM is recreated with an empty volume: what labels declare comes back by itself
+// once it is set up, and what people made there is gone. A number means another
+// host now.
+func TestFaultEmptyVolume(t *testing.T) {
+	for _, setUp := range []bool{true, false} {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.crowd(3)
+			web := shop("web", "no502.grace", "5s", "no502.on-remove", "delete")
+			w.up(web, shop("api"))
+			w.settle()
+			w.wantAnswer("before", "web.example.com", "shop-web-1")
+
+			// A write of host 1 without an answer is to be made good, but of this NPM's.
+			w.failNPM(func(r *http.Request) *npmtest.Fault {
+				if r.Method == http.MethodPut {
+					return &npmtest.Fault{Drop: true, After: true}
+				}
+				return nil
+			})
+			w.edit(1, map[string]any{"forward_host": "APP1"})
+			pass(w.settings.poll + time.Second)
+			w.failNPM(nil)
+			w.npm.Close()
+			w.log.take()
+			pass(time.Minute)
+			o := npmtest.Options{Network: w.docker.Box("npm"), Fault: w.faultOfNPM}
+			if setUp {
+				o.AdminEmail, o.AdminPassword = testEmail, testPassword
+			}
+			w.npm = npmtest.New(o)
+			w.closers = append(w.closers, w.npm.Close)
+			w.token = ""
+			// Theirs has the number of the host that no502 still owes a write.
+			w.npm.AddHost(npmtest.ProxyHost{ID: 1, DomainNames: []string{"theirs.example.com"}, ForwardHost: "192.0.2.7", ForwardPort: 80})
+			theirs := w.npm.Snapshot()["proxy_host/1"]
+			w.startNPM()
+			pass(time.Minute)
+			if !setUp {
+				w.wantReady("NPM is not set up yet: open its admin page and make the first user")
+				w.firstUser()
+				pass(20 * time.Second)
+			}
+			w.wantReady("")
+			said := w.log.take()
+			if waits := map[bool]int{true: 0, false: 1}[setUp]; len(with(said, "could not reconcile")) > 0 || len(with(said, `"for":"its first user"`)) != waits {
+				t.Errorf("said %s", strings.Join(said, ""))
+			}
+			for what := range w.writes() {
+				if strings.HasPrefix(what, http.MethodDelete) || strings.HasPrefix(what, http.MethodPut) {
+					t.Errorf("%s, of hosts that it did not have", what)
+				}
+			}
+			domains := map[string]int{}
+			for _, r := range w.rows("proxy-hosts") {
+				domains[r.domains()[0]] = r.id()
+			}
+			if len(domains) != 3 || domains["web.example.com"] == 0 || domains["api.example.com"] == 0 {
+				t.Errorf("NPM has %v", domains)
+			}
+			g := w.guard()
+			g.bystanders["proxy_host/1"] = theirs
+			g.expects("web.example.com", "shop-web-1")
+			g.expects("api.example.com", "shop-api-1")
+			g.holds("an empty volume")
+		})
+	}
 }

@@ -2,6 +2,7 @@ package npm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -18,8 +19,9 @@ import (
 // pauses, until NPM answers clearly: nobody else would, since the row says what
 // was wanted.
 type unsure struct {
-	next  time.Time
-	pause *backoff.ExponentialBackOff
+	created string // when NPM made the host: its number may mean another one later
+	next    time.Time
+	pause   *backoff.ExponentialBackOff
 }
 
 // unsureErr stands for nginx's verdict while that is not known.
@@ -27,12 +29,32 @@ const unsureErr = "NPM gave no clear answer to the last write; nginx may not hav
 
 // doubt shows an unsure host as what it is. The caller holds mu.
 func (c *Client) doubt(h *api.Host) *api.Host {
-	if c.unsure[h.Key()] == nil || offline(h) {
+	u := c.unsure[h.Key()]
+	if u == nil {
+		return h
+	}
+	if u.created == "" {
+		u.created = created(h)
+	}
+	if u.created != created(h) {
+		delete(c.unsure, h.Key())
+		return h
+	}
+	if offline(h) {
 		return h
 	}
 	doubtful := *h
 	doubtful.Online, doubtful.NginxErr = nil, unsureErr
 	return &doubtful
+}
+
+// created is when NPM made a host, as it says; empty where it does not.
+func created(h *api.Host) string {
+	var row struct {
+		Created flexString `json:"created_on"`
+	}
+	_ = json.Unmarshal(h.Raw, &row) // it was a row when it was read
+	return string(row.Created)
 }
 
 func (c *Client) isUnsure(key api.Key) bool {
