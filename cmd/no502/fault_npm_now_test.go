@@ -174,3 +174,13 @@ func TestFaultSecondFactorTurnedOn(t *testing.T) {
 		})
 	}
 }
+
+// That NPM's certificate is not verified is said at the start.
+func TestInsecureIsSaid(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.settings.npmInsecure = true
+		w.start()
+		pass(time.Second)
+		w.wantSaid(1, "NPM's certificate is not verified")
+	})
+}

@@ -31,17 +31,23 @@ func TestFaultNPMCannotStart(t *testing.T) {
 		w.log.take()
 		w.must(w.people.Stop(t.Context(), "media"))
 		w.npm.Restart(1500 * time.Millisecond)
+		pass(time.Minute)
+		w.up(shop("web")) // NPM's rows can be written, and answer 500
 		pass(10 * time.Minute)
 		w.wantReady("nginx does not run, so that every host is down")
 		said := w.log.take()
 		if waits := with(said, "waiting for NPM"); len(waits) != 1 || len(with(waits, `"for":"its nginx"`)) != 1 {
 			t.Errorf("that NPM's nginx does not run was said so:\n%s", said)
 		}
+		if n := len(with(said, `"level":"error"`)); n > 1 {
+			t.Errorf("%d tries went wrong:\n%s", n, said)
+		}
 		w.must(w.people.Start(t.Context(), "media"))
 		pass(5 * time.Second)
 		w.wantReady("")
 		w.wantSaid(1, "connected to NPM")
 		g.expects("theirs.example.com", "media")
+		g.expects("web.example.com", "shop-web-1")
 		g.holds("NPM could not start")
 	})
 }
@@ -106,6 +112,31 @@ func (j *work) wantDone(what string) {
 	}
 	if n := len(hosts); n != 3+4+2 { // the crowd, the bystanders, and two of ours
 		j.w.t.Errorf("%s: NPM has %d proxy hosts: %v", what, n, hosts)
+	}
+}
+
+// NPM restarts again and again while it is written to.
+func TestFaultNPMRestartsMeanwhile(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Millisecond, 5 * time.Second, 14900 * time.Millisecond, 15 * time.Second} {
+		inBubble(t, func(t *testing.T, w *world) {
+			j := w.work()
+			w.failNPM(func(r *http.Request) *npmtest.Fault {
+				if r.Method != http.MethodGet {
+					return &npmtest.Fault{Delay: 100 * time.Millisecond} // so that a restart meets a write
+				}
+				return nil
+			})
+			j.comesUp()
+			pass(after)
+			for range 5 {
+				w.npm.Restart(1500 * time.Millisecond)
+				pass(1700 * time.Millisecond)
+			}
+			w.failNPM(nil)
+			pass(20 * time.Second)
+			j.wantDone(after.String())
+			j.g.holds(after.String())
+		})
 	}
 }
 
