@@ -12,3 +12,6 @@ var ErrRejected = errors.New("nginx rejects it")
 // ErrSubnetTaken is a subnet that overlaps one that the machine has already:
 // try another.
 var ErrSubnetTaken = errors.New("the subnet overlaps another network's")
+
+// ErrUnclear marks a change that may have been made, or made in part.
+var ErrUnclear = errors.New("it is not clear what became of it")

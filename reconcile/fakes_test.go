@@ -24,11 +24,12 @@ type bed struct {
 	engine *api.Engine
 	npm    *api.NPM
 
-	did    []string // changes that were asked for
-	said   []api.Verdict
-	gone   []api.Key
-	patch  func(host api.Key, to api.Endpoint) error
-	resave func(host api.Key) error
+	did     []string // changes that were asked for
+	said    []api.Verdict
+	gone    []api.Key
+	changes []api.Change
+	patch   func(host api.Key, to api.Endpoint) error
+	resave  func(host api.Key) error
 	// request is what becomes of a request to Let's Encrypt.
 	request error
 	urls    []string
@@ -228,4 +229,5 @@ func (p prober) Prune(keep func(api.Target) bool) {
 
 func (b *bed) Verdict(v api.Verdict) { b.said = append(b.said, v) }
 func (b *bed) Done(a api.Action)     { b.did = append(b.did, "done: "+a.Why()) }
+func (b *bed) Changed(c api.Change)  { b.changes = append(b.changes, c) }
 func (b *bed) Forget(key api.Key)    { b.gone = append(b.gone, key) }

@@ -54,6 +54,8 @@ type Prober interface {
 type Recorder interface {
 	Verdict(api.Verdict)
 	Done(api.Action)
+	// Changed is told what was done, by whom, be it by others or in vain.
+	Changed(api.Change)
 	Forget(api.Key)
 }
 
@@ -90,6 +92,7 @@ type Options struct {
 type Reconciler struct {
 	Options
 	memory memory
+	edits  edits
 
 	// attaching makes choosing a free address and taking it one step.
 	attaching sync.Mutex
@@ -99,7 +102,7 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	return &Reconciler{Options: o, memory: newMemory(), writing: make(chan struct{}, 1)}
+	return &Reconciler{Options: o, memory: newMemory(), edits: newEdits(o.Policy.Instance), writing: make(chan struct{}, 1)}
 }
 
 // rounds bounds how often one call observes and plans again: attach, then
@@ -142,10 +145,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 
 // plan makes the plan for a key from what is known now.
 func (r *Reconciler) plan(key api.Key) (p api.Plan) {
+	var edits []api.Change
 	r.snapshot(func(s *api.Snapshot) {
 		r.memory.observe(s, key)
 		p = plan.For(s, r.Policy, key)
+		edits = r.edits.look(s.NPM, key, p)
 	})
+	r.changed(edits)
 	return p
 }
 
@@ -208,6 +214,12 @@ func self(e *api.Engine, hints []string) string {
 		}
 	}
 	return ""
+}
+
+func (r *Reconciler) changed(changes []api.Change) {
+	for _, c := range changes {
+		r.Recorder.Changed(c)
+	}
 }
 
 func (r *Reconciler) record(p api.Plan) {
