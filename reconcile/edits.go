@@ -27,6 +27,12 @@ type known struct {
 	unclear api.Fields // what no502 wrote, if that came through
 }
 
+// perhaps reports whether a value is what no502 wrote, if that came through.
+func (k known) perhaps(name string, value any) bool {
+	said, wrote := k.unclear[name]
+	return wrote && api.Fields{name: said}.Says(name, value)
+}
+
 func newEdits(instance string) edits { return edits{instance: instance, known: map[api.Key]known{}} }
 
 // look compares an opted-in host with what was known of it.
@@ -54,10 +60,7 @@ func (e *edits) look(n *api.NPM, key api.Key, p api.Plan) []api.Change {
 		return nil
 	}
 	by, instance := e.author(was.host, is.host)
-	return changes(was.host, is.host, api.Change{By: by, Instance: instance}, func(name string, value any) bool {
-		said, ours := was.unclear[name]
-		return ours && api.Fields{name: said}.Says(name, value)
-	})
+	return changes(was.host, is.host, api.Change{By: by, Instance: instance}, was.perhaps)
 }
 
 // begin says that no502 is about to change a host. Whoever looks at it
@@ -83,8 +86,11 @@ func (e *edits) end(n *api.NPM, a api.Action, err error) []api.Change {
 	defer e.mu.Unlock()
 	was := e.known[a.Host]
 	is := known{host: n.Get(a.Host), optedIn: true}
-	if errors.Is(err, api.ErrUnclear) {
-		is.unclear = a.To
+	switch {
+	case errors.Is(err, api.ErrUnclear):
+		is.unclear = was.unclear.With(a.To)
+	case err != nil && same(was.host, is.host):
+		is.unclear = was.unclear
 	}
 	if e.known[a.Host] = is; is.host == nil {
 		delete(e.known, a.Host)
@@ -94,7 +100,7 @@ func (e *edits) end(n *api.NPM, a api.Action, err error) []api.Change {
 	}
 	left := changes(was.host, is.host, api.Change{By: api.Somebody}, func(name string, value any) bool {
 		want, ours := a.To[name]
-		return ours && (err == nil || !errors.Is(err, api.ErrStale) && api.Fields{name: want}.Says(name, value))
+		return ours && (err == nil || !errors.Is(err, api.ErrStale) && api.Fields{name: want}.Says(name, value)) || was.perhaps(name, value)
 	})
 	var theirs []api.Change
 	for _, c := range left {

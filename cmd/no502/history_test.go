@@ -138,6 +138,44 @@ func TestHistoryOfDeclaredHosts(t *testing.T) {
 	})
 }
 
+// What somebody changes while no502 writes to the same host is told apart.
+func TestHistoryOfWritesAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.crowd(1)
+		w.settle()
+		w.edit(1, map[string]any{"forward_host": "APP1"})
+		var met atomic.Bool
+		w.failNPM(func(r *http.Request) *npmtest.Fault {
+			if r.Method == http.MethodPut && !met.Swap(true) {
+				w.edit(1, map[string]any{"advanced_config": "# theirs"})
+			}
+			return nil
+		})
+		pass(time.Minute)
+		w.wantHistory("app1.example.com", `somebody in NPM changed the proxy host app1.example.com
+    forward  http://app1:8080 → http://APP1:8080
+somebody in NPM changed the proxy host app1.example.com
+    advanced_config  "" → "# theirs"
+no502 changed the proxy host app1.example.com
+    forward  http://APP1:8080 → http://app1:8080
+    because  ForwardHostCase
+`)
+	})
+}
+
+// Another no502 on the same NPM is not taken for a person.
+func TestHistoryOfAnotherInstance(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.crowd(1)
+		w.settle()
+		w.edit(1, map[string]any{"forward_host": "localhost", "meta": map[string]any{"no502": map[string]any{"instance": "home", "origin": "repaired", "backend": "app9"}}})
+		pass(time.Minute)
+		w.wantHistory("app1.example.com", `no502 (home) changed the proxy host app1.example.com
+    forward  http://app1:8080 → http://localhost:8080
+`)
+	})
+}
+
 // What nginx refused and was put back; and what got no clear answer is not taken
 // for somebody's when it shows.
 func TestHistoryOfFailures(t *testing.T) {
