@@ -30,6 +30,9 @@ type Snapshot struct {
 
 	// Now is when the snapshot was made.
 	Now time.Time
+	// Ahead is how far the Engine's clock, by which containers are made and
+	// started, is ahead of the one of Now and all else.
+	Ahead time.Duration
 	// Idle is, by host, since when its service has been away, without a break
 	// in the observation.
 	Idle map[Key]IdleSince
@@ -41,6 +44,16 @@ type Snapshot struct {
 	// Rejected is, by host, the last change that nginx did not accept: each try
 	// takes the host off line for a moment.
 	Rejected map[Key]Rejected
+}
+
+// Fresh reports whether something happened just now, by the Engine's clock. What
+// that dates far in the future happened before the clock was put back.
+func (s *Snapshot) Fresh(at time.Time) bool {
+	if s.FreshSince.IsZero() {
+		return false
+	}
+	at = at.Add(-s.Ahead)
+	return at.After(s.FreshSince) && at.Before(s.Now.Add(s.Now.Sub(s.FreshSince)))
 }
 
 // Rejected is a change that nginx did not accept.

@@ -125,6 +125,7 @@ func (b *bed) wantDone(key api.Key, want ...string) Result {
 // The Engine.
 
 func (b *bed) View(f func(*api.Engine)) bool { f(b.engine); return true }
+func (b *bed) Ahead() time.Duration          { return 0 }
 
 func (b *bed) CreateNetwork(context.Context, string, api.Subnet, map[string]string) error {
 	b.did = append(b.did, "create network")

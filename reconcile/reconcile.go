@@ -18,6 +18,8 @@ type Engine interface {
 	// View gives what the Engine holds; false, and no call, before the first
 	// complete list.
 	View(func(*api.Engine)) bool
+	// Ahead is how far its clock is ahead of this one.
+	Ahead() time.Duration
 	CreateNetwork(ctx context.Context, name string, subnet api.Subnet, labels map[string]string) error
 	Attach(ctx context.Context, container, network string, addr netip.Addr, aliases []string) error
 }
@@ -192,7 +194,7 @@ const freshFor = 20 * time.Second
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
 	now := time.Now()
-	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor)}
+	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor), Ahead: r.Engine.Ahead()}
 	r.Engine.View(func(e *api.Engine) {
 		s.Engine, s.Self = e, self(e, r.SelfHints)
 		r.Prober.View(func(probes map[api.Target]api.Probe, machine map[netip.Addr]bool) {
