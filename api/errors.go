@@ -16,3 +16,6 @@ var ErrHidden = errors.New("the domain belongs to a host that is not seen")
 // ErrSubnetTaken is a subnet that overlaps one that the machine has already:
 // try another.
 var ErrSubnetTaken = errors.New("the subnet overlaps another network's")
+
+// ErrUnclear marks a change that may have been made, or made in part.
+var ErrUnclear = errors.New("it is not clear what became of it")

@@ -40,6 +40,9 @@ type Snapshot struct {
 
 	// Now is when the snapshot was made.
 	Now time.Time
+	// Ahead is how far the Engine's clock, by which containers are made and
+	// started, is ahead of the one of Now and all else.
+	Ahead time.Duration
 	// Idle is, by host, since when its service has been away, without a break
 	// in the observation.
 	Idle map[Key]IdleSince
@@ -63,6 +66,16 @@ type Snapshot struct {
 type Loaded struct {
 	Addrs []netip.Addr // when last looked at
 	Stale bool         // they led elsewhere when nginx last loaded
+}
+
+// Fresh reports whether something happened just now, by the Engine's clock. What
+// that dates far in the future happened before the clock was put back.
+func (s *Snapshot) Fresh(at time.Time) bool {
+	if s.FreshSince.IsZero() {
+		return false
+	}
+	at = at.Add(-s.Ahead)
+	return at.After(s.FreshSince) && at.Before(s.Now.Add(s.Now.Sub(s.FreshSince)))
 }
 
 // Rejected is a change that was not accepted.

@@ -57,6 +57,8 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 			return api.ErrStale
 		}
 	}
+	r.edits.begin(a)
+	defer func() { r.ended(a, err) }()
 	switch a.Op {
 	case api.OpCreateNetwork:
 		err = r.createNetwork(ctx, a)
@@ -93,6 +95,23 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 	r.Recorder.Done(a)
 	r.memory.done(a, time.Now())
 	return nil
+}
+
+// ended tells what was changed: by others meanwhile, and by the action. One that
+// failed is told of where it may have changed something all the same.
+func (r *Reconciler) ended(a api.Action, err error) {
+	c := api.Change{Action: a, By: api.No502, Instance: r.Policy.Instance, Err: err}
+	var theirs []api.Change
+	r.NPM.View(func(n *api.NPM) {
+		if h := n.Get(a.Host); h != nil {
+			c.Domains = h.Serves()
+		}
+		theirs = r.edits.end(n, a, err)
+	})
+	r.changed(theirs)
+	if err == nil || errors.Is(err, api.ErrRejected) || errors.Is(err, api.ErrUnclear) || a.Op == api.OpCertificate {
+		r.Recorder.Changed(c)
+	}
 }
 
 // still is a change as it is to be made now: NPM takes its time for each write,

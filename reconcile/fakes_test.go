@@ -24,11 +24,12 @@ type bed struct {
 	engine *api.Engine
 	npm    *api.NPM
 
-	did    []string // changes that were asked for
-	said   []api.Verdict
-	gone   []api.Key
-	patch  func(host api.Key, to api.Endpoint) error
-	resave func(host api.Key) error
+	did     []string // changes that were asked for
+	said    []api.Verdict
+	gone    []api.Key
+	changes []api.Change
+	patch   func(host api.Key, to api.Endpoint) error
+	resave  func(host api.Key) error
 	// request is what becomes of a request to Let's Encrypt.
 	request error
 	urls    []string
@@ -125,6 +126,7 @@ func (b *bed) wantDone(key api.Key, want ...string) Result {
 // The Engine.
 
 func (b *bed) View(f func(*api.Engine)) bool { f(b.engine); return true }
+func (b *bed) Ahead() time.Duration          { return 0 }
 
 func (b *bed) CreateNetwork(context.Context, string, api.Subnet, map[string]string) error {
 	b.did = append(b.did, "create network")
@@ -235,4 +237,5 @@ func (p prober) Prune(keep func(api.Target) bool) {
 
 func (b *bed) Verdict(v api.Verdict) { b.said = append(b.said, v) }
 func (b *bed) Done(a api.Action)     { b.did = append(b.did, "done: "+a.Why()) }
+func (b *bed) Changed(c api.Change)  { b.changes = append(b.changes, c) }
 func (b *bed) Forget(key api.Key)    { b.gone = append(b.gone, key) }

@@ -18,6 +18,8 @@ type Engine interface {
 	// View gives what the Engine holds; false, and no call, before the first
 	// complete list.
 	View(func(*api.Engine)) bool
+	// Ahead is how far its clock is ahead of this one.
+	Ahead() time.Duration
 	CreateNetwork(ctx context.Context, name string, subnet api.Subnet, labels map[string]string) error
 	Attach(ctx context.Context, container, network string, addr netip.Addr, aliases []string) error
 }
@@ -60,6 +62,8 @@ type Prober interface {
 type Recorder interface {
 	Verdict(api.Verdict)
 	Done(api.Action)
+	// Changed is told what was done, by whom, be it by others or in vain.
+	Changed(api.Change)
 	Forget(api.Key)
 }
 
@@ -99,6 +103,7 @@ type Options struct {
 type Reconciler struct {
 	Options
 	memory memory
+	edits  edits
 
 	// attaching makes choosing a free address and taking it one step.
 	attaching sync.Mutex
@@ -109,7 +114,7 @@ type Reconciler struct {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	return &Reconciler{Options: o, memory: newMemory()}
+	return &Reconciler{Options: o, memory: newMemory(), edits: newEdits(o.Policy.Instance)}
 }
 
 // rounds bounds how often one call observes and plans again: attach, then
@@ -158,10 +163,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, key api.Key) (Result, error)
 
 // plan makes the plan for a key from what is known now.
 func (r *Reconciler) plan(key api.Key) (p api.Plan) {
+	var edits []api.Change
 	r.snapshot(func(s *api.Snapshot) {
 		r.memory.observe(s, key)
 		p = plan.For(s, r.Policy, key)
+		edits = r.edits.look(s.NPM, key, p)
 	})
+	r.changed(edits)
 	return p
 }
 
@@ -203,7 +211,7 @@ const freshFor = 20 * time.Second
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
 	now := time.Now()
-	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor), Process: r.Process}
+	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor), Ahead: r.Engine.Ahead(), Process: r.Process}
 	r.Engine.View(func(e *api.Engine) {
 		s.Engine, s.Self = e, self(e, r.SelfHints)
 		r.Prober.View(func(probes map[api.Target]api.Probe, machine map[netip.Addr]bool) {
@@ -230,6 +238,12 @@ func self(e *api.Engine, hints []string) string {
 		}
 	}
 	return ""
+}
+
+func (r *Reconciler) changed(changes []api.Change) {
+	for _, c := range changes {
+		r.Recorder.Changed(c)
+	}
 }
 
 func (r *Reconciler) record(p api.Plan) {

@@ -23,7 +23,7 @@ app.example.com make the proxy host as well: no502 labels lists all labels.`,
 	}
 	// As wide as a terminal at least is.
 	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
-	cmd.AddCommand(runCommand(), planCommand(), undoCommand(), migrateCommand(), demoCommand(), labelsCommand(), healthcheckCommand(), versionCommand())
+	cmd.AddCommand(runCommand(), planCommand(), undoCommand(), historyCommand(), migrateCommand(), demoCommand(), labelsCommand(), healthcheckCommand(), versionCommand())
 	return cmd
 }
 

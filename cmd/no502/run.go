@@ -57,6 +57,7 @@ type parts struct {
 	npm        *npm.Client
 	prober     *probe.Prober
 	board      *report.Board
+	journal    *report.Journal
 	reconciler *reconcile.Reconciler
 	nonce      string
 }
@@ -66,7 +67,8 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{board: report.NewBoard(log), nonce: rand.Text()}
+	p := &parts{journal: report.NewJournal(log.WithName("journal")), nonce: rand.Text()}
+	p.board = report.NewBoard(log, p.journal)
 	p.engine, err = dockerd.Open(dockerd.Options{
 		Host: s.dockerHost, DialContext: at.engine, Log: log.WithName("docker"),
 		Describe: func(c *api.Container) {
@@ -120,6 +122,11 @@ func run(ctx context.Context, s settings, at place, log logr.Logger) error {
 	status, err := at.listen("tcp", s.listen)
 	if err != nil {
 		return fmt.Errorf("status port: %w", err)
+	}
+	if dir := s.state(); dir != "" {
+		p.journal.Keep(dir)
+	} else {
+		log.V(1).Info("the journal is kept in memory only: there is no state directory", "dir", stateMount)
 	}
 	log.Info("starting", "version", version, "docker", p.engine.Host(), "mode", s.mode, "scope", s.scope)
 	if s.npmInsecure {

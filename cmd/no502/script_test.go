@@ -83,7 +83,7 @@ func scriptBreak(ts *testscript.TestScript, _ bool, args []string) {
 func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
-	board := report.NewBoard(logr.Discard())
+	board := report.NewBoard(logr.Discard(), report.NewJournal(logr.Discard()))
 	server := &http.Server{Handler: board.Handler("nonce", func() (bool, string) { return args[0] == "ready", args[0] })}
 	go server.Serve(l) //nolint:errcheck // ends with Close
 	ts.Defer(func() { server.Close() })

@@ -50,6 +50,7 @@ type settings struct {
 	poll            time.Duration
 	resync          time.Duration
 	listen          string
+	stateDir        string
 	logLevel        string
 	logFormat       string
 
@@ -83,6 +84,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.DurationVar(&s.poll, "poll", 15*time.Second, "how often NPM is asked for edits when its data directory is not mounted")
 	f.DurationVar(&s.resync, "resync", 5*time.Minute, "how often everything is looked at again")
 	f.StringVar(&s.listen, "listen", ":8502", "address of the status port")
+	f.StringVar(&s.stateDir, "state-dir", "", "a directory that holds the journal of changes (default: "+stateMount+", where that is mounted)")
 	f.StringSliceVar(&s.dialects, "dialects", nil, "other tools whose labels are read as well: "+strings.Join(dialect.Names(), ", "))
 	f.StringVar(&s.takeOver, "take-over", takeOverClaimed, `hosts that people made by hand: "claimed" are taken over by labels that claim their domain, or "never"`)
 	f.StringSliceVar(&s.allowedDomains, "allowed-domains", nil, `what labels may claim, e.g. "*.example.com", or of one Compose project "shop=*.shop.example.com" (default: anything)`)

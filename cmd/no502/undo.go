@@ -22,7 +22,8 @@ func undoCommand() *cobra.Command {
 		Short: "Put back what no502 changed in a host, and leave it alone",
 		Long: `undo puts back what a host in NPM said before no502 repaired it or took it over,
 as the host's own record has it. A line in its Advanced tab, "` + markOff + `", then
-keeps no502 away from it; remove that line to have it looked after again.`,
+keeps no502 away from it; remove that line to have it looked after again.
+What was changed before, and by whom, is what no502 history shows.`,
 		Args: cobra.ExactArgs(1),
 	}, func(cmd *cobra.Command, s settings) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), wait)
@@ -48,15 +49,24 @@ func undo(ctx context.Context, s settings, at place, domain string, out, log io.
 		}
 		to[api.FieldAdvanced] = strings.TrimLeft(strings.TrimRight(advanced, "\n")+"\n"+markOff, "\n")
 		write := p.npm.Patch
-		if h.Ownership.Disabled != "" && !h.Enabled {
+		if switchesOn(h) {
 			write = p.npm.Enable
 		}
 		if err := write(ctx, h.Key(), to.Of(row), to, nil); err != nil {
 			return err
 		}
+		if dir := s.state(); dir != "" {
+			p.journal.Keep(dir)
+			for _, c := range undoing(h, to) {
+				p.journal.Record(c)
+			}
+		}
 		return undone(out, h, was)
 	})
 }
+
+// switchesOn reports whether no502 switched a host off, so that undo switches it on.
+func switchesOn(h *api.Host) bool { return h.Ownership.Disabled != "" && !h.Enabled }
 
 // undoable says why there is nothing to put back.
 func undoable(h *api.Host, domain, instance string) error {

@@ -51,9 +51,10 @@ type world struct {
 	dockerFault atomic.Pointer[func(*http.Request) *dockerdtest.Fault]
 	npmFault    atomic.Pointer[func(*http.Request) *npmtest.Fault]
 	backends    http.Server
-	token       string   // a person's, in NPM
-	stop        func()   // the controller
-	projects    []string // of Compose, whose networks there are
+	token       string       // a person's, in NPM
+	stop        func()       // the controller
+	ahead       atomic.Int64 // of no502's clock, by which the Engine's and NPM's is, a time.Duration
+	projects    []string     // of Compose, whose networks there are
 	closers     []func()
 }
 
@@ -69,7 +70,8 @@ func inBubble(t *testing.T, test func(t *testing.T, w *world), opts ...func(*npm
 
 func newWorld(t testing.TB, opts ...func(*npmtest.Options)) *world {
 	t.Helper()
-	w := &world{t: t, docker: dockerdtest.New(dockerdtest.Options{})}
+	w := &world{t: t}
+	w.docker = dockerdtest.New(dockerdtest.Options{Clock: w.clock})
 	w.closers = append(w.closers, w.docker.Close)
 	w.docker.Register(appImage, func(ctx context.Context, box *dockerdtest.Box) int {
 		return embeddedProgram(ctx, w.docker, box)
@@ -82,7 +84,7 @@ func newWorld(t testing.TB, opts ...func(*npmtest.Options)) *world {
 	w.add("npm", dockerdtest.App{Image: "jc21/nginx-proxy-manager:2", Networks: []string{"proxy"}})
 	self := w.add("no502", dockerdtest.App{Networks: []string{"proxy"}})
 
-	o := npmtest.Options{Network: w.docker.Box("npm"), AdminEmail: testEmail, AdminPassword: testPassword, Fault: w.faultOfNPM}
+	o := npmtest.Options{Network: w.docker.Box("npm"), AdminEmail: testEmail, AdminPassword: testPassword, Fault: w.faultOfNPM, Clock: w.clock}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -102,6 +104,9 @@ func newWorld(t testing.TB, opts ...func(*npmtest.Options)) *world {
 	w.settings.logFormat = "json"
 	return w
 }
+
+// clock is the Engine's and NPM's.
+func (w *world) clock() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 func (w *world) close() {
 	if w.stop != nil {

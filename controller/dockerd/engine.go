@@ -89,6 +89,9 @@ func (e *Engine) Close() error {
 // Host is the Engine's address in the syntax of DOCKER_HOST.
 func (e *Engine) Host() string { return e.docker.DaemonHost() }
 
+// Ahead is how far the Engine's clock was ahead of this one when it last answered.
+func (e *Engine) Ahead() time.Duration { return time.Duration(e.http.ahead.Load()) }
+
 // View calls f with what the Engine holds, which must not be changed and not
 // be kept, though its containers and networks may. Before the first complete
 // list it returns false and f is not called.

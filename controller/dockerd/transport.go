@@ -25,18 +25,21 @@ func (r *RefusedError) Error() string {
 // transport notes the Engine's clock and tells a proxy's refusal from the
 // Engine's own, which is always JSON.
 type transport struct {
-	base *http.Transport
-	date atomic.Pointer[time.Time]
+	base  *http.Transport
+	date  atomic.Pointer[time.Time]
+	ahead atomic.Int64 // a time.Duration
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	began := time.Now()
 	resp, err := t.base.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		t.date.Store(&date)
+		t.ahead.Store(int64(ahead(date, began, time.Now())))
 	}
 	// A refused HEAD /_ping is the client's to handle: it tries GET.
 	if req.Method != http.MethodHead && refused(resp) {
@@ -61,6 +64,18 @@ func (t *transport) now() (time.Time, bool) {
 		return *date, true
 	}
 	return time.Time{}, false
+}
+
+// ahead is how far a clock is ahead that gave a date, in whole seconds, between
+// two times of ours. What the exchange itself took is no difference.
+func ahead(date, began, ended time.Time) time.Duration {
+	switch {
+	case date.After(ended):
+		return date.Sub(ended)
+	case date.Before(began.Add(-time.Second)):
+		return date.Sub(began)
+	}
+	return 0
 }
 
 func (t *transport) closeIdle() {

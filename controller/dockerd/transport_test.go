@@ -216,3 +216,23 @@ func TestTLS(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A clock's date is in whole seconds, and its exchange takes a while: neither is
+// a difference.
+func TestHowFarAClockIsAhead(t *testing.T) {
+	at := time.Date(2026, 1, 31, 12, 0, 0, 500e6, time.UTC)
+	for _, c := range []struct {
+		date, took, want time.Duration
+	}{
+		{-500 * time.Millisecond, 0, 0},
+		{-500 * time.Millisecond, 5 * time.Second, 0},
+		{4500 * time.Millisecond, 5 * time.Second, 0},
+		{-1500 * time.Millisecond, 0, -1500 * time.Millisecond},
+		{time.Hour, 5 * time.Second, time.Hour - 5*time.Second},
+		{-time.Hour, 5 * time.Second, -time.Hour},
+	} {
+		if got := ahead(at.Add(c.date), at, at.Add(c.took)); got != c.want {
+			t.Errorf("a date %v off after %v: %v ahead, want %v", c.date, c.took, got, c.want)
+		}
+	}
+}

@@ -105,8 +105,13 @@ func (c *Client) RequestCertificate(ctx context.Context, domains []string, dnsPr
 		if lookErr != nil {
 			c.listed = time.Time{} // the next look sees what came of it
 		}
-		if have, _ := c.covered(domains, 0); have && err != nil && unclear(err) {
+		have, coverErr := c.covered(domains, 0)
+		switch {
+		case have && err != nil && unclear(err):
 			err = nil
+		case !have && err == nil && lookErr == nil && coverErr == nil: // it would be asked for for ever
+			err = fmt.Errorf("NPM got a certificate for %s that is not valid by this machine's clock, which says %s: set the clock",
+				strings.Join(domains, ", "), time.Now().UTC().Format(time.DateTime))
 		}
 		return append(foreign, news...), err
 	})

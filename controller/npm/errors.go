@@ -161,6 +161,9 @@ func (e *OutcomeError) Error() string {
 
 func (e *OutcomeError) Unwrap() error { return e.Err }
 
+// Is makes it an api.ErrUnclear, too, unless it is known that nothing changed.
+func (e *OutcomeError) Is(target error) bool { return target == api.ErrUnclear && (e.Kept || !e.Known) }
+
 // refused reports an error about the credentials: retrying soon is useless,
 // and a storm of logins at worst.
 func refused(err error) bool {

@@ -23,9 +23,11 @@ const (
 	// renewAgain is the pause after a renewal that failed while the token
 	// still holds.
 	renewAgain = time.Minute
-	// unknownLife of a token whose expiry makes no sense here, as when the
-	// clocks differ.
+	// unknownLife of a token whose expiry makes no sense here, since NPM's clock
+	// and this one differ: NPM's tokens hold for a day.
 	unknownLife = time.Hour
+	leastLife   = 10 * time.Minute
+	mostLife    = 48 * time.Hour
 )
 
 const tokensPath = "/tokens"
@@ -264,10 +266,11 @@ func (s *session) keep(answer tokenAnswer) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	expires, _ := time.Parse(time.RFC3339, string(answer.Expires))
-	s.token, s.expires, s.life = answer.Token, expires, expires.Sub(now)
-	if s.life <= 0 {
-		s.expires, s.life = now.Add(unknownLife), unknownLife
+	s.token, s.life = answer.Token, expires.Sub(now)
+	if s.life < leastLife || s.life > mostLife {
+		s.life = unknownLife
 	}
+	s.expires = now.Add(s.life) // a later jump of a clock does not matter
 	s.refusal = nil
 	s.pause.Reset()
 }

@@ -16,15 +16,16 @@ import (
 
 // Board holds the latest verdict about each key, and logs what changes.
 type Board struct {
-	log logr.Logger
+	log     logr.Logger
+	journal *Journal
 
 	mu       sync.Mutex
 	verdicts map[api.Key]api.Verdict
 }
 
-// NewBoard returns an empty Board.
-func NewBoard(log logr.Logger) *Board {
-	return &Board{log: log, verdicts: map[api.Key]api.Verdict{}}
+// NewBoard returns an empty Board, which notes changes in a journal.
+func NewBoard(log logr.Logger, journal *Journal) *Board {
+	return &Board{log: log, journal: journal, verdicts: map[api.Key]api.Verdict{}}
 }
 
 // Verdict records a verdict. What was said before is not logged again.
@@ -52,6 +53,9 @@ func (b *Board) Verdict(v api.Verdict) {
 func (b *Board) Done(a api.Action) {
 	b.log.Info("done", "action", a.String(), "because", a.Why())
 }
+
+// Changed records who changed what.
+func (b *Board) Changed(c api.Change) { b.journal.Record(c) }
 
 // Forget drops what is gone.
 func (b *Board) Forget(key api.Key) {

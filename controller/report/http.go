@@ -12,7 +12,7 @@ import (
 type Readiness func() (ready bool, waitsFor string)
 
 // Handler serves the status port: /healthz (the process lives), /readyz (it
-// can do its work), /api/v1/verdicts. It shows no secrets and changes nothing.
+// can do its work), /api/v1/verdicts, /api/v1/history. It shows no secrets and changes nothing.
 func (b *Board) Handler(nonce string, ready Readiness) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -29,6 +29,14 @@ func (b *Board) Handler(nonce string, ready Readiness) http.Handler {
 	})
 	mux.HandleFunc("GET /api/v1/verdicts", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, Views(b.Verdicts()))
+	})
+	mux.HandleFunc("GET /api/v1/history", func(w http.ResponseWriter, r *http.Request) {
+		f, err := filterOf(r.URL.Query())
+		if err != nil {
+			answer(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, b.journal.Entries(f))
 	})
 	return mux
 }

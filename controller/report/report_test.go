@@ -24,7 +24,8 @@ type board struct {
 
 func newBoard(t *testing.T, verbosity int) *board {
 	b := &board{t: t}
-	b.Board = NewBoard(funcr.New(func(_, args string) { b.lines = append(b.lines, args) }, funcr.Options{Verbosity: verbosity}))
+	log := funcr.New(func(_, args string) { b.lines = append(b.lines, args) }, funcr.Options{Verbosity: verbosity})
+	b.Board = NewBoard(log, NewJournal(log))
 	return b
 }
 

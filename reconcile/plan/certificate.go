@@ -271,7 +271,11 @@ func (j *judgement) refusedLately() *api.Finding {
 		return nil
 	}
 	doublings := min(max(o.LetsEncrypt.Failures-1, 0), 8) // anybody may write into the meta
-	again := o.LetsEncrypt.Last.Add(min(firstPause<<doublings, lastPause))
+	last := o.LetsEncrypt.Last
+	if last.After(j.s.Now) {
+		last = j.s.Engine.Since // the clock that noted it was ahead, perhaps by years
+	}
+	again := last.Add(min(firstPause<<doublings, lastPause))
 	if !j.s.Now.Before(again) {
 		return nil
 	}

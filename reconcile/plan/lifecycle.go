@@ -93,7 +93,7 @@ func (j *judgement) succeeds() bool {
 		return true
 	}
 	since, known := j.s.Idle[j.v.Key]
-	if known = known && j.heir.Lead.CreatedAt.After(since.Since); known {
+	if known = known && j.heir.Lead.CreatedAt.After(since.Since.Add(j.s.Ahead)); known {
 		j.v.Idle = since.Idle // until it is written down
 	}
 	return known

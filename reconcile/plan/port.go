@@ -123,7 +123,7 @@ func (j *judgement) proven() bool {
 // fresh: what is closed may still open.
 func (j *judgement) fresh(up []*api.Container) bool {
 	return slices.ContainsFunc(up, func(c *api.Container) bool {
-		return c.State.Health == api.Starting || !j.s.FreshSince.IsZero() && c.State.StartedAt.After(j.s.FreshSince)
+		return c.State.Health == api.Starting || j.s.Fresh(c.State.StartedAt)
 	})
 }
 

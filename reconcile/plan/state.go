@@ -73,12 +73,12 @@ func exitMeaning(s api.State) string {
 // aboutToStart: what was just made is started next, and more can be said then,
 // and written in one go.
 func (j *judgement) aboutToStart() bool {
-	if j.claim == nil || !j.m.Known() || j.s.FreshSince.IsZero() || slices.ContainsFunc(j.m.Containers, func(c *api.Container) bool {
-		return c.State.Status != api.Created || !c.CreatedAt.After(j.s.FreshSince)
+	if j.claim == nil || !j.m.Known() || slices.ContainsFunc(j.m.Containers, func(c *api.Container) bool {
+		return c.State.Status != api.Created || !j.s.Fresh(c.CreatedAt)
 	}) {
 		return false
 	}
-	j.due(j.m.Containers[0].CreatedAt.Add(j.s.Now.Sub(j.s.FreshSince)))
+	j.due(j.s.Now.Add(j.m.Containers[0].CreatedAt.Sub(j.s.FreshSince.Add(j.s.Ahead))))
 	return true
 }
 

@@ -161,7 +161,7 @@ func (e *Engine) create(name string, req *containertypes.CreateRequest, img *ima
 		return nil, err
 	}
 	c := &container{
-		e: e, id: id, name: name, created: now(), image: img,
+		e: e, id: id, name: name, created: e.now(), image: img,
 		config: req.Config, hostConfig: req.HostConfig,
 		endpoints: map[string]*endpoint{}, changed: make(chan struct{}), logs: newLogBuffer(),
 	}

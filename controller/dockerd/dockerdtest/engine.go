@@ -37,6 +37,8 @@ type Options struct {
 	// HostAddresses are the host's own addresses besides loopback and the gateways of Docker's networks,
 	// each with its network's prefix; default 10.20.0.10/24.
 	HostAddresses []netip.Prefix
+	// Clock is the host's clock; default time.Now.
+	Clock func() time.Time
 	// Import turns an imported image (POST /images/create?fromSrc=-) into a program: ref is the repository and
 	// tag asked for, layer the tar archive. Without it an import is refused.
 	Import func(ref string, layer io.Reader) (Program, error)
@@ -83,6 +85,9 @@ func New(opts Options) *Engine {
 	if opts.HostAddresses == nil {
 		opts.HostAddresses = []netip.Prefix{netip.MustParsePrefix("10.20.0.10/24")}
 	}
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
 	e := &Engine{
 		opts:       opts,
 		mem:        newMemListener(),
@@ -96,6 +101,7 @@ func New(opts Options) *Engine {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.host = &netns{e: e}
 	e.hostProc = newProcess(e.host, nil)
+	e.events.now = e.now
 	e.events.clients = map[*subscriber]struct{}{}
 	e.mux = e.routes()
 	e.predefine()
@@ -258,4 +264,8 @@ func (e *Engine) Exit(name string, code int) error {
 	return nil
 }
 
+// now is the time by the host's clock.
+func (e *Engine) now() time.Time { return e.opts.Clock().UTC() }
+
+// now is the time by no clock that anybody sets.
 func now() time.Time { return time.Now().UTC() }

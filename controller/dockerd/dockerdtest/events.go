@@ -23,6 +23,7 @@ type eventLog struct {
 	clients map[*subscriber]struct{}
 	last    int64 // TimeNano of the newest: times only ever grow
 	muted   bool
+	now     func() time.Time
 }
 
 // subscriber is one open event stream. Its queue is unbounded; a real Engine drops what a client does not
@@ -46,7 +47,7 @@ func (l *eventLog) log(m eventtypes.Message) {
 	if l.muted {
 		return
 	}
-	t := max(now().UnixNano(), l.last+1)
+	t := max(l.now().UnixNano(), l.last+1)
 	l.last = t
 	m.Scope, m.TimeNano, m.Time = "local", t, t/int64(time.Second)
 	if len(l.ring) == ringSize {

@@ -38,7 +38,7 @@ func (e *Engine) start(c *container) error {
 	r.cancel = cancel
 	c.run = r
 	c.exitOnNext, c.manualStop, c.oomKilled, c.stateError, c.exitCode = false, false, false, "", 0
-	c.startedAt = now()
+	c.startedAt = c.e.now()
 	c.startHealth()
 	c.event("start", nil)
 	c.notify()
@@ -85,7 +85,7 @@ func (r *run) exit(code int) {
 func (e *Engine) exited(r *run, code int) {
 	c := r.container
 	c.run = nil
-	c.exitCode, c.finishedAt = code, now()
+	c.exitCode, c.finishedAt = code, e.now()
 	c.paused = false
 	c.freeze.set(false)
 	c.stopHealth()

@@ -75,6 +75,7 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Api-Version", e.opts.APIVersion)
 	h.Set("Docker-Experimental", "false")
 	h.Set("Ostype", "linux")
+	h.Set("Date", e.now().Format(http.TimeFormat))
 	h.Set("Server", "Docker/"+e.opts.Version+" (linux)")
 	e.mu.Lock()
 	hook := e.fault

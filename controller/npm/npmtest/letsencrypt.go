@@ -139,7 +139,7 @@ func (s *Server) certbot(q LetsEncryptRequest) error {
 // issue writes the certificate's files and its expires_on, and returns what NPM
 // reads in it.
 func (s *Server) issue(r row) (saved row, info map[string]any) {
-	from := time.Now().Truncate(time.Second)
+	from := s.opt.Clock().Truncate(time.Second)
 	to := from.Add(lifetime)
 	names := s.request(r, "").DomainNames
 	chain, key := selfSigned(names, from, to)

@@ -59,6 +59,9 @@ type Options struct {
 	// meanwhile and fail. Zero means that writes wait for each other.
 	WriteWindow time.Duration
 
+	// Clock is what tokens and certificates are dated by; nil means time.Now.
+	Clock func() time.Time
+
 	// LetsEncrypt, when set, is certbot: nil issues the certificate for 90 days,
 	// an error is what it failed with. Unset, there is no network, and certbot fails
 	// as recorded. While it runs other requests are answered.
@@ -118,6 +121,9 @@ func New(opt Options) *Server {
 	}
 	if opt.Network == nil {
 		opt.Network = SystemNetwork()
+	}
+	if opt.Clock == nil {
+		opt.Clock = time.Now
 	}
 	if opt.UpstreamTimeout == 0 {
 		opt.UpstreamTimeout = 90 * time.Second

@@ -54,9 +54,10 @@ func (a access) can(verb, object string) bool {
 
 // sign makes a token. NPM signs with RS256; a client cannot tell.
 func (s *Server) sign(user int, scope, expiry string, lifetime time.Duration) (string, time.Time) {
-	expires := time.Now().Add(lifetime)
+	now := s.opt.Clock()
+	expires := now.Add(lifetime)
 	payload := encode(claims{Issuer: "api", Attrs: attrs{user}, Scope: []string{scope}, ExpiresIn: expiry,
-		ID: rand.Text()[:16], IssuedAt: time.Now().Unix(), Expires: expires.Unix()})
+		ID: rand.Text()[:16], IssuedAt: now.Unix(), Expires: expires.Unix()})
 	b64 := base64.RawURLEncoding
 	text := b64.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + b64.EncodeToString(payload)
 	return text + "." + b64.EncodeToString(s.mac(text)), expires
@@ -82,7 +83,7 @@ func (s *Server) parse(token string) (claims, error) {
 	if err != nil || json.Unmarshal(raw, &c) != nil {
 		return c, errInternal
 	}
-	if expires := time.Unix(c.Expires, 0); !time.Now().Before(expires) {
+	if expires := time.Unix(c.Expires, 0); !s.opt.Clock().Before(expires) {
 		return c, &apiError{status: 400, msg: "Token has expired", i18n: map[string]any{
 			"name": "TokenExpiredError", "message": "jwt expired", "expiredAt": iso(expires),
 		}}
