@@ -12,3 +12,7 @@ var ErrRejected = errors.New("nginx rejects it")
 // ErrSubnetTaken is a subnet that overlaps one that the machine has already:
 // try another.
 var ErrSubnetTaken = errors.New("the subnet overlaps another network's")
+
+// ErrUnanswered marks what failed because the Engine did not answer. Whoever
+// follows it says so, once, and when it is back.
+var ErrUnanswered = errors.New("no answer")

@@ -18,8 +18,10 @@ import (
 // rest waits for that plan too: more can be seen then.
 func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Action) error {
 	if slices.ContainsFunc(actions, func(a api.Action) bool { return inDocker(a.Op) }) {
-		r.attaching.Lock()
-		defer r.attaching.Unlock()
+		if err := r.attaching.take(ctx); err != nil {
+			return err
+		}
+		defer r.attaching.give()
 		actions = r.planDocker(key) // anew, with the right to choose addresses
 	}
 	var failed []error
@@ -36,12 +38,10 @@ func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Actio
 
 func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	if !inDocker(a.Op) {
-		select {
-		case r.writing <- struct{}{}:
-			defer func() { <-r.writing }()
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := r.writing.take(ctx); err != nil {
+			return err
 		}
+		defer r.writing.give()
 		if !r.still(a) {
 			return api.ErrStale
 		}

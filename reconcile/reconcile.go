@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/no502/no502/api"
@@ -92,14 +91,29 @@ type Reconciler struct {
 	memory memory
 
 	// attaching makes choosing a free address and taking it one step.
-	attaching sync.Mutex
+	attaching turn
 	// writing is held by who writes to NPM, which makes one change at a time.
-	writing chan struct{}
+	writing turn
 }
+
+// turn is what one at a time has. Whoever waits for it ends with a context: what
+// is done in it may take as long as the Engine or NPM does.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	return &Reconciler{Options: o, memory: newMemory(), writing: make(chan struct{}, 1)}
+	return &Reconciler{Options: o, memory: newMemory(), attaching: make(turn, 1), writing: make(turn, 1)}
 }
 
 // rounds bounds how often one call observes and plans again: attach, then
