@@ -40,6 +40,7 @@ const (
 	NPMAmbiguous      Code = "NPMAmbiguous"
 	NPMNeedsRestart   Code = "NPMNeedsRestart"
 	NPMHostMode       Code = "NPMHostMode"
+	EngineRefuses     Code = "EngineRefuses" // a socket proxy does not let a request through
 )
 
 // Findings about the backend, which no rewrite repairs.

@@ -41,6 +41,16 @@ type Snapshot struct {
 	// Rejected is, by host, the last change that nginx did not accept: each try
 	// takes the host off line for a moment.
 	Rejected map[Key]Rejected
+	// Refused is what no502 is not allowed to do in Docker.
+	Refused map[Op]Refused
+}
+
+// Refused is a kind of change that something in front of the Engine refuses.
+type Refused struct {
+	Permission string // that is missing: "POST /networks/{id}/connect"
+	Status     int    // of the refusal
+	Times      int
+	Until      time.Time // when it may be tried again
 }
 
 // Rejected is a change that nginx did not accept.

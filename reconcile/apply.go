@@ -69,6 +69,9 @@ func (r *Reconciler) do(ctx context.Context, a api.Action) (err error) {
 	if errors.Is(err, api.ErrRejected) && a.Op == api.OpPatch {
 		r.memory.refuse(a, err, time.Now())
 	}
+	if r.refusals.note(a.Op, err, time.Now()) {
+		return api.ErrStale // what is allowed is known by now
+	}
 	if err != nil {
 		return err
 	}
@@ -157,6 +160,9 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 		if len(p.Verdicts) == 0 {
 			r.Recorder.Forget(key)
 		}
+	}
+	if key.Kind != api.KindSystem && r.refusals.told() {
+		res.Then = append(res.Then, api.SystemKey())
 	}
 	return res
 }

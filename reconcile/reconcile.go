@@ -88,7 +88,8 @@ type Options struct {
 // Reconciler brings keys to their desired state, several at a time.
 type Reconciler struct {
 	Options
-	memory memory
+	memory   memory
+	refusals refusals
 
 	// attaching makes choosing a free address and taking it one step.
 	attaching turn
@@ -200,7 +201,7 @@ const freshFor = 20 * time.Second
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
 	now := time.Now()
-	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor)}
+	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor), Refused: r.refusals.now()}
 	r.Engine.View(func(e *api.Engine) {
 		s.Engine, s.Self = e, self(e, r.SelfHints)
 		r.Prober.View(func(probes map[api.Target]api.Probe, machine map[netip.Addr]bool) {

@@ -128,7 +128,7 @@ func (e *Engine) call(ctx context.Context, what string, f func(context.Context) 
 		return unanswered{fmt.Errorf("%s: no answer within %v: %w", what, callTimeout, err)}
 	}
 	explained := fmt.Errorf("%s: %w", what, e.explain(err))
-	var refused *RefusedError
+	var refused *api.RefusedError
 	if (client.IsErrConnectionFailed(err) || errors.Is(err, io.ErrUnexpectedEOF)) && !errors.As(err, &refused) {
 		return unanswered{explained}
 	}
