@@ -40,11 +40,12 @@ const (
 	NPMAmbiguous      Code = "NPMAmbiguous"
 	NPMNeedsRestart   Code = "NPMNeedsRestart"
 	NPMHostMode       Code = "NPMHostMode"
-	NotServed         Code = "NotServed"   // what NPM shows as saved is not what nginx serves
-	StillFails        Code = "StillFails"  // all is right, and visitors get an error all the same
-	ReloadStuck       Code = "ReloadStuck" // nginx does not load what NPM writes
-	StandingBy        Code = "StandingBy"  // another no502 of this name is at work
-	NPMStranded       Code = "NPMStranded" // its nginx does not start
+	NotServed         Code = "NotServed"     // what NPM shows as saved is not what nginx serves
+	StillFails        Code = "StillFails"    // all is right, and visitors get an error all the same
+	ReloadStuck       Code = "ReloadStuck"   // nginx does not load what NPM writes
+	StandingBy        Code = "StandingBy"    // another no502 of this name is at work
+	NPMStranded       Code = "NPMStranded"   // its nginx does not start
+	EngineRefuses     Code = "EngineRefuses" // a socket proxy does not let a request through
 )
 
 // Findings about the backend, which no rewrite repairs.

@@ -60,6 +60,16 @@ type Snapshot struct {
 	Moved map[Key]Moved
 	// Contested is what somebody else keeps undoing.
 	Contested map[Subject]Contest
+	// Refused is what no502 is not allowed to do in Docker.
+	Refused map[Op]Refused
+}
+
+// Refused is a kind of change that something in front of the Engine refuses.
+type Refused struct {
+	Permission string // that is missing: "POST /networks/{id}/connect"
+	Status     int    // of the refusal
+	Times      int
+	Until      time.Time // when it may be tried again
 }
 
 // Loaded is where the names of a host led that nginx looks up when it loads.

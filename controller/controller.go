@@ -111,7 +111,9 @@ func (c *controller) one(ctx context.Context, key api.Key) {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return
 	case err != nil:
-		c.Log.Error(err, "could not reconcile, trying again later", "key", key.String(), "try", c.queue.NumRequeues(key)+1)
+		if try := c.queue.NumRequeues(key) + 1; !c.waitedFor(err, try) {
+			c.Log.Error(err, "could not reconcile, trying again later", "key", key.String(), "try", try)
+		}
 		c.queue.AddRateLimited(key)
 	case res.Retry:
 		c.queue.AddWaiting(key)
@@ -124,6 +126,20 @@ func (c *controller) one(ctx context.Context, key api.Key) {
 	for _, k := range res.Then {
 		c.queue.Add(k)
 	}
+}
+
+// waitedFor: there was no answer, and who is to give one says already that it is
+// waited for, or will by the next try.
+func (c *controller) waitedFor(err error, try int) bool {
+	if !errors.Is(err, api.ErrUnanswered) {
+		return false
+	}
+	for _, source := range c.Sources {
+		if source.Waits() {
+			return true
+		}
+	}
+	return try == 1
 }
 
 // resync reads and looks at everything from time to time, in case something

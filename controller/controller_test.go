@@ -206,6 +206,31 @@ func TestFailureIsRetried(t *testing.T) {
 	})
 }
 
+// What an Engine that is away leaves unanswered is waited for by its source, which
+// says so. Where the source does not wait, each further try is a line.
+func TestUnanswered(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, b *bed) {
+		b.answer(func(context.Context, api.Key) (reconcile.Result, error) {
+			return reconcile.Result{}, fmt.Errorf("attach: %w", api.ErrUnanswered)
+		})
+		b.sources["docker"].set(func(now *state) { now.waits = true })
+		b.notify(api.HostKey(7))
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if said := b.logged(); len(said) > 0 {
+			t.Errorf("logged %q", said)
+		}
+		b.sources["docker"].set(func(now *state) { now.waits = false })
+		b.worked()
+		b.notify(api.HostKey(7))
+		<-time.After(10 * time.Second)
+		synctest.Wait()
+		if tries, said := len(b.worked()), b.logged(); tries < 3 || len(said) != tries-1 {
+			t.Errorf("%d tries, logged %q", tries, said)
+		}
+	})
+}
+
 // A wait is no error: it is retried without a word.
 func TestRetry(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, b *bed) {

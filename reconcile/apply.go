@@ -19,8 +19,12 @@ import (
 // wait, for an NPM that does not answer or behind more urgent ones.
 func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Action) (held bool, err error) {
 	if slices.ContainsFunc(actions, func(a api.Action) bool { return inDocker(a.Op) }) {
-		r.attaching.Lock()
-		defer r.attaching.Unlock()
+		if err := r.attaching.take(ctx, failing); errors.Is(err, errFull) {
+			return true, nil
+		} else if err != nil {
+			return false, err
+		}
+		defer r.attaching.give()
 		actions = r.planDocker(key) // anew, with the right to choose addresses
 	}
 	var failed []error
@@ -88,6 +92,9 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 		return api.ErrStale
 	case errors.Is(err, api.ErrRejected) && a.Op == api.OpPatch:
 		r.memory.refuse(a, err, time.Now())
+	}
+	if r.refusals.note(a.Op, err, time.Now()) {
+		return api.ErrStale // what is allowed is known by now
 	}
 	if err != nil {
 		return err
@@ -198,6 +205,9 @@ func (r *Reconciler) result(key api.Key, p api.Plan) Result {
 		if len(p.Verdicts) == 0 {
 			r.Recorder.Forget(key)
 		}
+	}
+	if key.Kind != api.KindSystem && r.refusals.told() {
+		res.Then = append(res.Then, api.SystemKey())
 	}
 	return res
 }

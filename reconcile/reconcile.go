@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/no502/no502/api"
@@ -102,11 +101,12 @@ type Options struct {
 // Reconciler brings keys to their desired state, several at a time.
 type Reconciler struct {
 	Options
-	memory memory
-	edits  edits
+	memory   memory
+	edits    edits
+	refusals refusals
 
 	// attaching makes choosing a free address and taking it one step.
-	attaching sync.Mutex
+	attaching turn
 	// writing is whose turn it is to write to NPM, which makes one change at a
 	// time.
 	writing turn
@@ -211,7 +211,7 @@ const freshFor = 20 * time.Second
 // snapshot lends a view of everything, in which nothing changes meanwhile.
 func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
 	now := time.Now()
-	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor), Ahead: r.Engine.Ahead(), Process: r.Process}
+	s := api.Snapshot{Now: now, FreshSince: now.Add(-freshFor), Ahead: r.Engine.Ahead(), Process: r.Process, Refused: r.refusals.now()}
 	r.Engine.View(func(e *api.Engine) {
 		s.Engine, s.Self = e, self(e, r.SelfHints)
 		r.Prober.View(func(probes map[api.Target]api.Probe, machine map[netip.Addr]bool) {

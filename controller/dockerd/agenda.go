@@ -35,7 +35,7 @@ type agenda struct {
 	mu      sync.Mutex
 	due     map[task]due
 	busy    map[task]bool
-	failed  map[task]time.Duration // the last retry's delay
+	failed  map[task]int // how often in a row
 	changed chan struct{}
 }
 
@@ -136,22 +136,18 @@ func (a *agenda) done(t task) {
 	a.wake()
 }
 
-// retry puts a failed task back, each time for longer, and reports whether it
-// failed for the first time.
-func (a *agenda) retry(t task) (first bool) {
+// retry puts a failed task back, each time for longer, and returns how often it
+// has failed by now.
+func (a *agenda) retry(t task) (times int) {
 	a.mu.Lock()
-	delay := firstRetry
-	before, again := a.failed[t]
-	if again {
-		delay = min(2*before, lastRetry)
-	}
 	if a.failed == nil {
-		a.failed = map[task]time.Duration{}
+		a.failed = map[task]int{}
 	}
-	a.failed[t] = delay
+	a.failed[t]++
+	times = a.failed[t]
 	a.mu.Unlock()
-	a.add(t, delay, always)
-	return !again
+	a.add(t, min(firstRetry<<min(times-1, 10), lastRetry), always)
+	return times
 }
 
 // succeeded forgets a task's failures.

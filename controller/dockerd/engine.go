@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -123,14 +124,25 @@ func (e *Engine) call(ctx context.Context, what string, f func(context.Context) 
 	within, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err := f(within)
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: no answer within %v: %w", what, callTimeout, err)
 	}
-	return fmt.Errorf("%s: %w", what, e.explain(err))
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return unanswered{fmt.Errorf("%s: no answer within %v: %w", what, callTimeout, err)}
+	}
+	explained := fmt.Errorf("%s: %w", what, e.explain(err))
+	var refused *api.RefusedError
+	if (client.IsErrConnectionFailed(err) || errors.Is(err, io.ErrUnexpectedEOF)) && !errors.As(err, &refused) {
+		return unanswered{explained}
+	}
+	return explained
 }
+
+// unanswered is an api.ErrUnanswered.
+type unanswered struct{ error }
+
+func (u unanswered) Is(target error) bool { return target == api.ErrUnanswered }
+func (u unanswered) Unwrap() error        { return u.error }
 
 // wrap puts the transport under Docker's client, whose own answers hide what
 // it sees. It is the last option: those before configure the base.

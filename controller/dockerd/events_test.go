@@ -107,14 +107,14 @@ func TestAgenda(t *testing.T) {
 		a.done(one)
 
 		for i, delay := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-			if first := a.retry(one); first != (i == 0) {
-				t.Errorf("failure %d: the first: %v", i+1, first)
+			if times := a.retry(one); times != i+1 {
+				t.Errorf("failure %d is said to be number %d", i+1, times)
 			}
 			next(one, delay*time.Second)
 			a.done(one)
 		}
 		a.succeeded(one)
-		if !a.retry(one) {
+		if a.retry(one) != 1 {
 			t.Error("after a success a failure is the first again")
 		}
 		a.drop(one)

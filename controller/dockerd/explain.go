@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/docker/docker/client"
+
+	"github.com/no502/no502/api"
 )
 
 // advice is an error with what to do about it.
@@ -21,7 +23,7 @@ func (a *advice) Unwrap() error { return a.err }
 
 // explain adds to an error what the operator must do, where that is known.
 func (e *Engine) explain(err error) error {
-	var refused *RefusedError
+	var refused *api.RefusedError
 	if errors.As(err, &refused) {
 		return refused
 	}
@@ -57,11 +59,12 @@ func adviseSocket(path string, denied bool) string {
 	return ""
 }
 
-// remedy is the part of an error that says what to do; empty if none does.
+// remedy is what must be done about an error, the same for all errors that it
+// mends; empty if none is known.
 func remedy(err error) string {
-	var refused *RefusedError
+	var refused *api.RefusedError
 	if errors.As(err, &refused) {
-		return refused.Error()
+		return "allow " + refused.Permission()
 	}
 	var a *advice
 	if errors.As(err, &a) {

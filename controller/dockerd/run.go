@@ -2,6 +2,7 @@ package dockerd
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -137,9 +138,14 @@ func (e *Engine) lookAgain(ctx context.Context, t task, asked uint64) bool {
 	return true
 }
 
-// failed puts a task off, and says so the first time.
+// failed puts a task off, and says so the first time; where there was no answer
+// the second time, since by then the end of the events has told more.
 func (e *Engine) failed(t task, err error) {
-	if e.agenda.retry(t) {
+	says := 1
+	if errors.Is(err, api.ErrUnanswered) {
+		says = 2
+	}
+	if e.agenda.retry(t) == says {
 		e.log.Error(err, "cannot look at a part of the Docker Engine, trying again", string(t.kind), t.id)
 	}
 }

@@ -1,26 +1,13 @@
 package dockerd
 
 import (
-	"fmt"
 	"mime"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/no502/no502/api"
 )
-
-// RefusedError is a request that something in front of the Engine, such as a
-// socket proxy, does not let through.
-type RefusedError struct {
-	Method string
-	Path   string // as it was sent, with the API version
-	Status int    // of the answer: 403 or 405
-}
-
-// Error names what must be allowed.
-func (r *RefusedError) Error() string {
-	return fmt.Sprintf("%s %s is refused (%d) before it reaches the Docker Engine: allow it in the socket proxy",
-		r.Method, r.Path, r.Status)
-}
 
 // transport notes the Engine's clock and tells a proxy's refusal from the
 // Engine's own, which is always JSON.
@@ -44,7 +31,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	// A refused HEAD /_ping is the client's to handle: it tries GET.
 	if req.Method != http.MethodHead && refused(resp) {
 		_ = resp.Body.Close()
-		return nil, &RefusedError{Method: req.Method, Path: req.URL.Path, Status: resp.StatusCode}
+		return nil, &api.RefusedError{Method: req.Method, Path: req.URL.Path, Status: resp.StatusCode}
 	}
 	return resp, nil
 }

@@ -102,7 +102,7 @@ func TestProxyRefuses(t *testing.T) {
 		}},
 	} {
 		err := c.try(serve(t, refuse(c.method, c.path)))
-		var refused *RefusedError
+		var refused *api.RefusedError
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "html") {
 			t.Errorf("%s %s refused: %v", c.method, c.path, err)
 		}
@@ -122,7 +122,7 @@ func TestEngineRefuses(t *testing.T) {
 		_, _ = io.WriteString(w, `{"message":"authorization denied by plugin"}`)
 	})
 	err := engine.refresh()
-	var refused *RefusedError
+	var refused *api.RefusedError
 	if err == nil || errors.As(err, &refused) || !strings.Contains(err.Error(), "denied by plugin") {
 		t.Errorf("got %v", err)
 	}

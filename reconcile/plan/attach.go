@@ -15,6 +15,9 @@ import (
 // attach plans to attach a container to a network, or says that somebody keeps
 // undoing that.
 func (b *builder) attach(n api.Network, c *api.Container, because []api.Code) *api.Finding {
+	if !b.attaches(n) {
+		return nil
+	}
 	a := api.Action{
 		Op: api.OpAttach, Network: n.Name, Container: c.ID, Name: c.Name, Because: because,
 		Address: b.stableAddress(n, c),
@@ -83,8 +86,8 @@ func (b *builder) reach(c *api.Container, act bool) *api.Finding {
 		Fix:     "no502 attaches it to " + b.t.Proxy.Name,
 	}
 	switch {
-	case !act:
-		f.Fix = fmt.Sprintf("docker network connect %s %s", b.t.Proxy.Name, c.Name)
+	case !act, !b.attaches(b.t.Proxy):
+		f.Fix = byHand(b.t.Proxy, c)
 	case c.State.Status == api.Removing || c.State.Status == api.Dead:
 		f.Fix = "recreate the container"
 	default:

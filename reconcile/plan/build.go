@@ -84,6 +84,9 @@ type subject struct {
 
 // act adds an action, or its causes to the same action planned before.
 func (b *builder) act(a api.Action) {
+	if b.mayNot(a.Op) {
+		return
+	}
 	is := subject{a.Op, a.Key(), a.Network + a.Domain}
 	if i, ok := b.planned[is]; ok {
 		have := &b.plan.Actions[i]

@@ -25,6 +25,7 @@ func (b *builder) system() {
 			b.attachSelf(&v, self)
 		}
 	}
+	b.refused(&v)
 	b.plan.Verdicts = append(b.plan.Verdicts, v)
 }
 
@@ -33,11 +34,15 @@ func (b *builder) proxyNetwork(v *api.Verdict) {
 	because := api.NotOnProxyNetwork
 	if proxy.ID == "" {
 		because = api.NoProxyNetwork
-		v.Findings = append(v.Findings, api.Finding{
+		f := api.Finding{
 			Code:    api.NoProxyNetwork,
 			Message: fmt.Sprintf("there is no network %s for NPM to share with its backends", proxy.Name),
 			Fix:     "no502 makes it and attaches NPM",
-		})
+		}
+		if !b.attaches(proxy) {
+			f.Fix = byHand(proxy, owner)
+		}
+		v.Findings = append(v.Findings, f)
 		var subnet api.Subnet
 		if len(proxy.Subnets) > 0 {
 			subnet = proxy.Subnets[0]
@@ -72,11 +77,15 @@ func (b *builder) attachStanding(v *api.Verdict, c *api.Container, n api.Network
 		v.Findings = append(v.Findings, *noNetwork(c))
 		return
 	case because == api.NotOnProxyNetwork:
-		v.Findings = append(v.Findings, api.Finding{
+		f := api.Finding{
 			Code:    because,
 			Message: fmt.Sprintf("the container %s is not on the network %s", c.Name, n.Name),
 			Fix:     "no502 attaches it",
-		})
+		}
+		if !b.attaches(n) {
+			f.Fix = byHand(n, c)
+		}
+		v.Findings = append(v.Findings, f)
 	}
 	if f := b.attach(n, c, []api.Code{because}); f != nil {
 		v.Findings = append(v.Findings, *f)

@@ -91,7 +91,7 @@ func TestModes(t *testing.T) {
 	})
 	fresh("an allow-list in front of the socket: no502 says which call is refused, and reports all the same", func(s *scene) {
 		guard := s.dress(stage.Container{Name: "guard", Network: s.Home(), User: "0", Binds: s.Controller().Binds[:1]})
-		guard.Cmd = []string{"demo", "guard"}
+		guard.Cmd = []string{"demo", "guard", "-allowGET=.*", "-allowHEAD=.*"}
 		_, err := s.Run(s.t.Context(), guard)
 		must(s.t, err)
 		app(s, stage.Container{})
@@ -99,8 +99,8 @@ func TestModes(t *testing.T) {
 		s.broken()
 		w.controller(s.t, "NO502_DOCKER_HOST=tcp://"+guard.Name+":2375")
 		s.finding(s.t, api.KindHost, s.domain, api.NotOnProxyNetwork, "shares no network with NPM")
-		s.says("POST /v1.")
-		s.says("/connect is refused (403) before it reaches the Docker Engine: allow it in the socket proxy")
+		s.finding(s.t, api.KindSystem, "no502", api.EngineRefuses, "POST /networks/create is refused (405) before it reaches the Docker Engine")
+		s.finding(s.t, api.KindContainer, s.name("app"), api.NotOnProxyNetwork, "docker network create --internal "+s.managed)
 		s.untouched()
 		must(s.t, s.visitorGets(s.t.Context(), 502))
 		w.dismiss(s.t)

@@ -18,6 +18,8 @@ type composeFile struct {
 	Name     string
 	Services map[string]composeService
 	Networks []string
+	Internal []string          // of the networks
+	Secrets  map[string]string // their files
 	Volumes  []string
 }
 
@@ -27,6 +29,7 @@ type composeService struct {
 	Environment map[string]string
 	Labels      map[string]string
 	Networks    []string
+	Secrets     []string
 	Volumes     []string
 	Ports       []string
 	DependsOn   map[string]string // service → condition
@@ -34,6 +37,8 @@ type composeService struct {
 	CapDrop     []string
 	SecurityOpt []string
 	ReadOnly    bool
+	Memory      int64 // bytes
+	Pids        int64
 	Restart     string
 	Replicas    int
 }
@@ -59,9 +64,19 @@ func readCompose(file string) (c composeFile, err error) {
 				return true
 			})
 		case "networks":
-			c.Networks = r.names(key, v)
+			c.Networks = r.names(key, v, func(name string, v any) bool {
+				c.Internal = append(c.Internal, name)
+				return fmt.Sprint(v) == "map[internal:true]"
+			})
+		case "secrets":
+			c.Secrets = map[string]string{}
+			r.mapping(key, v, func(name string, v any) bool {
+				c.Secrets[name] = filepath.Join(filepath.Dir(file), r.table(name, v)["file"])
+				_, err := os.Stat(c.Secrets[name])
+				return err == nil
+			})
 		case "volumes":
-			c.Volumes = r.names(key, v)
+			c.Volumes = r.names(key, v, func(string, any) bool { return false })
 		default:
 			return false
 		}
@@ -75,8 +90,13 @@ func (c *composeFile) check() error {
 	var errs []error
 	for name, s := range c.Services {
 		for _, n := range s.Networks {
-			if !slices.Contains(c.Networks, n) {
+			if n != "default" && !slices.Contains(c.Networks, n) {
 				errs = append(errs, fmt.Errorf("%s: there is no network %s", name, n))
+			}
+		}
+		for _, secret := range s.Secrets {
+			if c.Secrets[secret] == "" {
+				errs = append(errs, fmt.Errorf("%s: there is no secret %s", name, secret))
 			}
 		}
 		for other := range s.DependsOn {
@@ -163,11 +183,11 @@ func (r *composeReader) table(key string, v any) map[string]string {
 	return all
 }
 
-// names are the keys of a mapping that says no more about them.
-func (r *composeReader) names(key string, v any) (all []string) {
+// names are the keys of a mapping. What it says about them is for more to know.
+func (r *composeReader) names(key string, v any, more func(key string, v any) bool) (all []string) {
 	r.mapping(key, v, func(k string, v any) bool {
 		all = append(all, k)
-		return v == nil
+		return v == nil || more(k, v)
 	})
 	return all
 }
@@ -190,9 +210,9 @@ func (r *composeReader) service(name string, v any) composeService {
 		case "labels":
 			s.Labels = r.table(at, v)
 		case "networks":
-			if s.Networks = r.list(at, v); len(s.Networks) != 1 {
-				r.unknown(at, v)
-			}
+			s.Networks = r.list(at, v)
+		case "secrets":
+			s.Secrets = r.list(at, v)
 		case "volumes":
 			s.Volumes = r.list(at, v)
 		case "ports":
@@ -207,6 +227,15 @@ func (r *composeReader) service(name string, v any) composeService {
 			s.SecurityOpt = r.list(at, v)
 		case "read_only":
 			s.ReadOnly = r.text(at, v) == "true"
+		case "mem_limit":
+			megabytes, ok := strings.CutSuffix(r.text(at, v), "m")
+			n, err := strconv.ParseInt(megabytes, 10, 32)
+			s.Memory = n << 20
+			return ok && err == nil
+		case "pids_limit":
+			var err error
+			s.Pids, err = strconv.ParseInt(r.text(at, v), 10, 32)
+			return err == nil
 		case "restart":
 			s.Restart = r.text(at, v)
 		case "healthcheck": // no image has one here
@@ -257,14 +286,19 @@ func TestComposeFilesThatAreNotUnderstoodAreRefused(t *testing.T) {
 		"a key":                 "name: x\nextensions: 1\n",
 		"a service's key":       "services:\n  web: { image: x, privileged: true }\n",
 		"a health check":        "services:\n  web: { image: x, healthcheck: { test: [x] } }\n",
-		"a network's option":    "networks:\n  web: { internal: true }\n",
+		"a network's option":    "networks:\n  web: { driver: macvlan }\n",
+		"a network not quite":   "networks:\n  web: { internal: true, driver: macvlan }\n",
+		"a volume's option":     "volumes:\n  web: { external: true }\n",
+		"a missing network":     "services:\n  web: { image: x, networks: [a] }\n",
+		"a missing secret":      "services:\n  web: { image: x, secrets: [a] }\n",
+		"a secret without file": "secrets:\n  a: { file: ./nowhere }\n",
+		"a limit of gigabytes":  "services:\n  web: { image: x, mem_limit: 1g }\n",
 		"a missing volume":      "services:\n  web: { image: x, volumes: [\"data:/data\"] }\n",
 		"a missing dependency":  "services:\n  web: { image: x, depends_on: [db] }\n",
 		"an unknown condition":  "services:\n  db: { image: x }\n  web: { image: x, depends_on: { db: { condition: service_healthy } } }\n",
 		"a build without files": "services:\n  web: { build: ./nowhere }\n",
 		"a list for a text":     "services:\n  web: { image: [x] }\n",
 		"a text for a list":     "services:\n  web: { image: x, command: run }\n",
-		"several networks":      "services:\n  web: { image: x, networks: [a, b] }\nnetworks:\n  a:\n  b:\n",
 	} {
 		file := filepath.Join(t.TempDir(), "compose.yaml")
 		must(t, os.WriteFile(file, []byte(text), 0o600))

@@ -60,6 +60,13 @@ var examples = map[string]func(p *project){
 		p.get("http://old.example.com/", 404, "")
 		p.get("http://older.example.com/", 404, "")
 	},
+	"hardened": func(p *project) {
+		p.get("http://wiki.example.com/hello", 200, "wiki")
+		log, err := p.Logs(p.t.Context(), p.container("no502"))
+		if err != nil || strings.Contains(log, "refused") {
+			p.t.Errorf("no502 asks for more than it may (%v):\n%s", err, log)
+		}
+	},
 	"lifecycle": exampleLifecycle,
 	"take-over": exampleTakeOver,
 	"dialects": func(p *project) {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +21,8 @@ import (
 const (
 	npmService = "jc21/nginx-proxy-manager:2.15.1"
 	ownService = "no502"
+	// socketProxy stands before the Engine, with rules as arguments.
+	socketProxy = "wollomatic/socket-proxy:1.12.2"
 )
 
 // substitutes are what runs for an example's image: what a backend is to listen
@@ -90,7 +95,12 @@ func (p *project) container(service string) string { return p.Name(service) + "-
 func (p *project) up() {
 	p.t.Helper()
 	for _, n := range append(slices.Clone(p.file.Networks), "default") {
-		must(p.t, p.Network(p.t.Context(), p.name+"_"+n, "", map[string]string{api.ComposeProject: p.name, api.ComposeNetwork: n}))
+		labels := map[string]string{api.ComposeProject: p.name, api.ComposeNetwork: n}
+		make := p.Network
+		if slices.Contains(p.file.Internal, n) {
+			make = p.InternalNetwork
+		}
+		must(p.t, make(p.t.Context(), p.name+"_"+n, "", labels))
 	}
 	must(p.t, p.RunVisitor(p.t.Context()))
 	for _, name := range p.file.order() {
@@ -107,9 +117,14 @@ func (p *project) up() {
 // start makes and starts a service's containers.
 func (p *project) start(name string) {
 	p.t.Helper()
+	networks := p.file.Services[name].Networks
 	for n := range p.file.Services[name].Replicas {
-		_, err := p.Run(p.t.Context(), p.replica(name, n+1))
+		id, err := p.Create(p.t.Context(), p.replica(name, n+1))
 		must(p.t, err)
+		for _, another := range networks[min(1, len(networks)):] {
+			must(p.t, p.Connect(p.t.Context(), p.name+"_"+another, id))
+		}
+		must(p.t, p.Start(p.t.Context(), id))
 	}
 }
 
@@ -165,11 +180,11 @@ func (p *project) replica(name string, number int) stage.Container {
 	c := stage.Container{
 		Name: fmt.Sprintf("%s-%d", p.Name(name), number), Image: appImage, Cmd: s.Command,
 		Network: p.name + "_default", Aliases: []string{name}, User: s.User, Restart: s.Restart,
-		ReadOnly: s.ReadOnly, CapDrop: s.CapDrop, SecurityOpt: s.SecurityOpt,
+		ReadOnly: s.ReadOnly, CapDrop: s.CapDrop, SecurityOpt: s.SecurityOpt, Memory: s.Memory, Pids: s.Pids,
 		Labels: compose(p.name, name, fmt.Sprint(number), map[string]string{"com.docker.compose.oneoff": "False"}),
 	}
-	for _, n := range s.Networks {
-		c.Network = p.name + "_" + n
+	if len(s.Networks) > 0 {
+		c.Network = p.name + "_" + s.Networks[0]
 	}
 	for key, value := range s.Labels {
 		c.Labels[p.Label(key)] = value
@@ -182,6 +197,11 @@ func (p *project) replica(name string, number int) stage.Container {
 	}
 	for _, v := range s.Volumes {
 		c.Binds = append(c.Binds, p.bind(v))
+	}
+	for _, secret := range s.Secrets {
+		file, err := filepath.Abs(p.file.Secrets[secret])
+		must(p.t, err)
+		c.Binds = append(c.Binds, file+":/run/secrets/"+secret+":ro")
 	}
 	env := maps.Clone(s.Environment)
 	p.substitute(name, s, &c, &env)
@@ -215,15 +235,33 @@ func (p *project) substitute(name string, s composeService, c *stage.Container, 
 		(*env)["DATA_DIR"], (*env)["LETS_ENCRYPT"] = "/data", "issues"
 	case s.Image == ownService && len(s.Command) == 0:
 		c.Cmd = []string{"run"}
+		if c.User == "" {
+			c.User = "65532:65532" // the image's
+		}
 		for _, kv := range append(p.Controller().Env, "NO502_NETWORK="+p.own(), "NO502_LOG_FORMAT=json") {
 			key, value, _ := strings.Cut(kv, "=")
-			if _, said := (*env)[key]; !said {
+			_, said := (*env)[key]
+			_, file := (*env)[key+"_FILE"]
+			if !said && !file {
 				(*env)[key] = value
 			}
 		}
+	case s.Image == socketProxy:
+		c.Cmd = append([]string{"demo", "guard"}, s.Command...)
+		c.User = p.socketUser(s.User)
 	case s.Image != ownService:
 		p.t.Fatalf("%s: nothing is known that could run for the image %s", name, s.Image)
 	}
+}
+
+// socketUser is a user with the group that the Engine's socket has here.
+func (p *project) socketUser(user string) string {
+	p.t.Helper()
+	socket, _, _ := strings.Cut(p.Controller().Binds[0], ":")
+	info, err := os.Stat(socket)
+	must(p.t, err)
+	name, _, _ := strings.Cut(user, ":")
+	return fmt.Sprintf("%s:%d", name, info.Sys().(*syscall.Stat_t).Gid)
 }
 
 // bind is a volume of a compose file here.

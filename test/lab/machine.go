@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -32,9 +33,23 @@ func Addresses(_ context.Context, p *Process) error {
 	return nil
 }
 
-// Guard is an allow-list in front of the Engine's socket, as careful people
-// have it: on port 2375 it lets through what reads, and answers 403 to the rest.
+// Guard is an allow-list in front of the Engine's socket, as careful people have it.
+// It stands for wollomatic/socket-proxy, by whose arguments it is told what to let
+// through on port 2375: -allowGET=REGEXP, and so on for the other methods. Its other
+// arguments mean nothing here.
 func Guard(ctx context.Context, p *Process) error {
+	allowed := map[string]*regexp.Regexp{}
+	for _, arg := range p.Args {
+		name, value, _ := strings.Cut(arg, "=")
+		method, ok := strings.CutPrefix(name, "-allow")
+		if !ok || method != strings.ToUpper(method) {
+			continue
+		}
+		var err error
+		if allowed[method], err = regexp.Compile("^" + value + "$"); err != nil { // as that one does
+			return err
+		}
+	}
 	l, err := p.Network.Listen("tcp", ":2375")
 	if err != nil {
 		return err
@@ -47,11 +62,14 @@ func Guard(ctx context.Context, p *Process) error {
 		FlushInterval: -1, // events
 	}
 	server := http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		switch paths := allowed[r.Method]; {
+		case paths == nil:
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+		case !paths.MatchString(r.URL.Path):
 			http.Error(w, "Forbidden", http.StatusForbidden)
-			return
+		default:
+			engine.ServeHTTP(w, r)
 		}
-		engine.ServeHTTP(w, r)
 	})}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -129,7 +129,15 @@ func (s *Stage) Import(ctx context.Context, ref, path string) error {
 
 // Network makes a bridge network, with a subnet of its own if one is given.
 func (s *Stage) Network(ctx context.Context, name, subnet string, labels map[string]string) error {
-	o := network.CreateOptions{Driver: "bridge", Labels: s.labels(labels)}
+	return s.network(ctx, name, subnet, network.CreateOptions{Driver: "bridge", Labels: s.labels(labels)})
+}
+
+// InternalNetwork makes a bridge network from which nothing leads out.
+func (s *Stage) InternalNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
+	return s.network(ctx, name, subnet, network.CreateOptions{Driver: "bridge", Internal: true, Labels: s.labels(labels)})
+}
+
+func (s *Stage) network(ctx context.Context, name, subnet string, o network.CreateOptions) error {
 	if subnet != "" {
 		o.IPAM = &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet}}}
 	}
@@ -158,6 +166,7 @@ type Container struct {
 	User        string
 	Health      []string // the HEALTHCHECK's command
 	Memory      int64    // bytes; 0: no limit
+	Pids        int64    // how many processes and threads; 0: no limit
 	Restart     string   // "always", "on-failure"
 	ReadOnly    bool     // its root file system
 	CapDrop     []string
@@ -187,6 +196,9 @@ func (s *Stage) Create(ctx context.Context, c Container) (id string, err error) 
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
 		Resources:      container.Resources{Memory: c.Memory, MemorySwap: c.Memory},
 		ReadonlyRootfs: c.ReadOnly, CapDrop: c.CapDrop, SecurityOpt: c.SecurityOpt,
+	}
+	if c.Pids > 0 {
+		host.PidsLimit = &c.Pids
 	}
 	var nets *network.NetworkingConfig
 	if c.Address != "" || len(c.Aliases) > 0 {
