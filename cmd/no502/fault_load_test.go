@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/no502/no502/controller/dockerd/dockerdtest"
 	"github.com/no502/no502/controller/dockerd/stage"
 	"github.com/no502/no502/controller/npm/npmtest"
 )
@@ -106,5 +107,83 @@ func TestFaultCrashLoop(t *testing.T) {
 			t.Errorf("wrote %v", got)
 		}
 		g.holds("a crash loop")
+	})
+}
+
+// 200 containers are started within two seconds: each is attached once, each host
+// written once, and all are served.
+func TestFaultManyStart(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		const n = 200
+		w.startNPM()
+		g := w.guard()
+		w.start()
+		for i := 1; i <= n; i++ {
+			w.host(i, "localhost", 13000+i)
+			g.expects(fmt.Sprintf("app%d.example.com", i), fmt.Sprintf("svc%d", i))
+		}
+		w.must(w.people.Network(t.Context(), "svc_default", "10.1.0.0/16", nil))
+		pass(time.Minute)
+		w.asked()
+		for i := 1; i <= n; i++ {
+			name := fmt.Sprintf("svc%d", i)
+			w.app(name, "svc_default", func(c *stage.Container) { c.Publish = []string{fmt.Sprintf("%d:8080", 13000+i)} })
+			<-time.After(10 * time.Millisecond)
+		}
+		pass(5 * time.Second)
+		got := w.asked()
+		want(t, "200 starts", got, map[string]int{npmPuts: n, connects: n, lists: 0, logins: 0})
+		if got[inspects] > 3*n { // made, attached, started
+			t.Errorf("%d inspections", got[inspects])
+		}
+		g.holds("200 starts")
+	})
+}
+
+// A thousand events a second for a minute, of ten containers: whose health goes up
+// and down, and which are paused and go on. Each is inspected five times a second
+// at most, and NPM is not written to.
+func TestFaultEventStorm(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		const containers, seconds = 10, 60
+		for i := 1; i <= containers; i++ {
+			name := fmt.Sprintf("app%d", i)
+			w.add(name, dockerdtest.App{Labels: enabled, Networks: []string{"proxy"}, Expose: []string{"8080"}, Health: true})
+			l, err := w.docker.Box(name).Listen("tcp", ":8080")
+			w.must(err)
+			go w.backends.Serve(l) //nolint:errcheck // ends with the world
+			w.host(i, name, 8080)
+		}
+		w.startNPM()
+		g := w.guard()
+		g.crowd(containers)
+		w.start()
+		pass(time.Minute)
+		w.asked()
+		for i := range seconds * 1000 {
+			name := fmt.Sprintf("app%d", i%containers+1)
+			switch i / containers % 4 {
+			case 0:
+				w.must(w.docker.SetHealth(name, "unhealthy"))
+			case 1:
+				w.must(w.docker.SetHealth(name, "healthy"))
+			case 2:
+				w.must(w.people.Pause(t.Context(), name))
+			default:
+				w.must(w.people.Unpause(t.Context(), name))
+			}
+			<-time.After(time.Millisecond)
+		}
+		pass(time.Second)
+		got := w.asked()
+		t.Logf("60,000 events: %v", got)
+		if most := containers * (5*seconds + 10); got[inspects] > most {
+			t.Errorf("%d inspections, want %d at most", got[inspects], most)
+		}
+		want(t, "a storm", got, map[string]int{npmPuts: 0, connects: 0, lists: 0, streams: 0})
+		if n := len(w.log.take()); n > containers*6*seconds {
+			t.Errorf("%d lines", n)
+		}
+		g.holds("a storm")
 	})
 }
