@@ -42,7 +42,7 @@ func TestFaultContestedForward(t *testing.T) {
 		if status, body := w.get("/api/v1/verdicts"); status != http.StatusOK || !strings.Contains(body, `"Contested"`) {
 			t.Errorf("the status port does not say so: %s", body)
 		}
-		w.undo(20*time.Second, 24*time.Hour-5*time.Minute, theirs)
+		w.undo(time.Minute, 24*time.Hour-5*time.Minute, theirs)
 		n := w.writes()["PUT proxy-hosts/{id}"]
 		t.Logf("a day of it: 3 + %d writes", n)
 		if n < 5 || n > 10 { // after 10, 30, 70, 150, 310, 550 minutes, and every four hours
@@ -108,7 +108,7 @@ func TestFaultContestedHost(t *testing.T) {
 		g.expects("web.example.com", "shop-web-1")
 		pass(time.Minute)
 		w.wantWrites("made", onePost)
-		w.undo(20*time.Second, 10*time.Hour, func() {
+		w.undo(time.Minute, 10*time.Hour, func() {
 			if host := w.hostOf("web.example.com"); host != nil {
 				w.person(http.MethodDelete, fmt.Sprintf("/nginx/proxy-hosts/%d", host.id()), nil, nil)
 			}
@@ -134,7 +134,7 @@ func TestFaultContestedAttachment(t *testing.T) {
 		w.start()
 		pass(time.Minute)
 		w.asked()
-		w.undo(20*time.Second, 10*time.Hour, func() {
+		w.undo(time.Minute, 10*time.Hour, func() {
 			if on, err := w.people.Networks(t.Context(), "svc1"); err == nil && slices.Contains(on, "proxy") {
 				w.must(w.people.Disconnect(t.Context(), "proxy", "svc1"))
 			}
