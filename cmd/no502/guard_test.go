@@ -93,6 +93,11 @@ func (g *guard) crowd(n int) {
 	}
 }
 
+// mayGo allows a host to be deleted: somebody does that.
+func (g *guard) mayGo(name string) {
+	g.there = slices.DeleteFunc(g.there, func(there string) bool { return there == name })
+}
+
 // mayRepeat allows n writes to a host of what it was told already: a fault made
 // it unsure whether that had come through.
 func (g *guard) mayRepeat(host, n int) { g.again[fmt.Sprintf("/nginx/proxy-hosts/%d", host)] += n }

@@ -2,9 +2,12 @@ package dockerd
 
 import (
 	"context"
+	"maps"
 	"math"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // task is one thing to be looked at again.
@@ -29,13 +32,22 @@ const (
 	lastRetry  = time.Minute
 )
 
+// How often one thing is looked at: as often as events ask for that while they
+// are few, and steadily in a storm of them. A container's whole life, from its
+// making to its end, makes less than a dozen.
+const (
+	atOnce    = 10
+	perSecond = 5
+)
+
 // agenda is what events have named and nobody has looked at yet: each thing
 // once, and never by two at a time. The zero value is ready.
 type agenda struct {
 	mu      sync.Mutex
 	due     map[task]due
 	busy    map[task]bool
-	failed  map[task]int // how often in a row
+	failed  map[task]int           // how often in a row
+	pace    map[task]*rate.Limiter // of what was looked at often lately
 	changed chan struct{}
 }
 
@@ -68,13 +80,14 @@ func (a *agenda) drop(t task) {
 	defer a.mu.Unlock()
 	delete(a.due, t)
 	delete(a.failed, t)
+	delete(a.pace, t)
 }
 
 // clear takes everything off.
 func (a *agenda) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.due, a.failed = nil, nil
+	a.due, a.failed, a.pace = nil, nil, nil
 }
 
 // next waits for the first task that is due and takes it; false when ctx
@@ -108,17 +121,24 @@ func (a *agenda) take() (first task, asked uint64, wait time.Duration, changed <
 	if a.changed == nil {
 		a.changed = make(chan struct{})
 	}
-	var at time.Time
-	for t, d := range a.due {
-		if !a.busy[t] && (at.IsZero() || d.at.Before(at)) {
-			first, asked, at = t, d.asked, d.at
+	for {
+		var at time.Time
+		for t, d := range a.due {
+			if !a.busy[t] && (at.IsZero() || d.at.Before(at)) {
+				first, asked, at = t, d.asked, d.at
+			}
 		}
-	}
-	if at.IsZero() {
-		return task{}, 0, time.Hour, a.changed
-	}
-	if wait = time.Until(at); wait > 0 {
-		return task{}, 0, wait, a.changed
+		if at.IsZero() {
+			return task{}, 0, time.Hour, a.changed
+		}
+		if wait = time.Until(at); wait > 0 {
+			return task{}, 0, wait, a.changed
+		}
+		pause := a.paced(first)
+		if pause == 0 {
+			break
+		}
+		a.due[first] = due{at: time.Now().Add(pause), asked: asked}
 	}
 	if a.busy == nil {
 		a.busy = map[task]bool{}
@@ -126,6 +146,31 @@ func (a *agenda) take() (first task, asked uint64, wait time.Duration, changed <
 	delete(a.due, first)
 	a.busy[first] = true
 	return first, asked, 0, a.changed
+}
+
+// paced counts a look at something, or says how long it has to wait. The lock is
+// held.
+func (a *agenda) paced(t task) (wait time.Duration) {
+	l := a.pace[t]
+	if l == nil {
+		l = rate.NewLimiter(perSecond, atOnce)
+		if a.pace == nil {
+			a.pace = map[task]*rate.Limiter{}
+		}
+		a.pace[t] = l
+	}
+	look := l.Reserve()
+	if wait = look.Delay(); wait > 0 {
+		look.Cancel()
+	}
+	return wait
+}
+
+// calm forgets what was not looked at lately.
+func (a *agenda) calm() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.pace, func(_ task, l *rate.Limiter) bool { return l.Tokens() >= atOnce })
 }
 
 // done ends a task that next gave.

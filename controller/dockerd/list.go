@@ -22,6 +22,7 @@ var errNoList = errors.New("the answer is null, not a list")
 
 // Refresh lists everything again. After an error the cache is as it was.
 func (e *Engine) Refresh(ctx context.Context) error {
+	e.agenda.calm()
 	l := listing{began: e.cache.begin(), inspected: map[string]uint64{}}
 	var rows []container.Summary
 	err := e.call(ctx, "list the Docker Engine's containers", func(ctx context.Context) (err error) {

@@ -174,7 +174,11 @@ func (c *Client) having(ctx context.Context, key api.Key, do func(ctx context.Co
 		if changed {
 			foreign = []api.Key{key}
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case changed && (before.Mark() == api.MarkOff || before.Mark() == api.MarkObserve):
+			err = fmt.Errorf("%s: its Advanced tab says by now that it is to be left alone: %w", name(key), api.ErrStale)
+		default:
 			err = ctx.Err()
 		}
 		if err != nil {

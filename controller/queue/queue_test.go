@@ -162,3 +162,30 @@ func TestNeverTwiceAtATime(t *testing.T) {
 		}
 	})
 }
+
+// Keys that failed, waited and came to an end leave nothing, and a key waits once,
+// however often it is named.
+func TestQueueIsBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, q Queue) {
+		for id := range 10_000 {
+			key := api.HostKey(id)
+			q.AddRateLimited(key)
+			q.AddWaiting(key)
+			for range 10 {
+				q.Add(key)
+			}
+		}
+		if q.Len() != 10_000 {
+			t.Errorf("%d keys wait", q.Len())
+		}
+		time.Sleep(lastPause)
+		for q.Len() > 0 {
+			key, _ := q.Get()
+			q.Forget(key)
+			q.Done(key)
+		}
+		if n := len(q.limiter.backoffs); n > 0 {
+			t.Errorf("of %d keys that came to an end something is kept", n)
+		}
+	})
+}
