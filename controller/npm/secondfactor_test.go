@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,9 +50,12 @@ func secondFactor(t *testing.T, s *npmtest.Server) string {
 }
 
 // withTOTP gives a Client the text of a file with the second factor's secret.
-func withTOTP(text *string) func(*Options) {
-	return func(o *Options) { o.TOTP = func() (string, error) { return *text, nil } }
+func withTOTP(text func() string) func(*Options) {
+	return func(o *Options) { o.TOTP = func() (string, error) { return text(), nil } }
 }
+
+// fixed is a file that stays as it is.
+func fixed(text string) func() string { return func() string { return text } }
 
 // The secret is taken in each form in which people have it.
 func TestLoginWithSecondFactor(t *testing.T) {
@@ -66,7 +70,7 @@ func TestLoginWithSecondFactor(t *testing.T) {
 			bubble(t, func(t *testing.T, v string) {
 				s := newNPM(t, 1, version(v))
 				text := written(secondFactor(t, s))
-				b := newBed(t, s.API(), withTOTP(&text), func(o *Options) { o.Poll = 10 * time.Minute })
+				b := newBed(t, s.API(), withTOTP(fixed(text)), func(o *Options) { o.Poll = 10 * time.Minute })
 				b.run()
 				after(49 * time.Hour) // the token is renewed without a code
 				eq(t, "state", b.State(), State{URL: "http://npm:81", Version: v, Connected: true})
@@ -84,14 +88,16 @@ func TestSecondFactorCannotBeRead(t *testing.T) {
 	for _, bad := range []string{"", "\n", "canary!", "otpauth://hotp/x?secret=" + "MNQW4YLSPE", "otpauth://totp/x", "otpauth://totp/%zz?secret=MNQW4YLSPE", "MNQW4YLSP1"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newNPM(t, 1)
-			good, text := secondFactor(t, s), bad
-			b := newBed(t, s.API(), withTOTP(&text))
+			good := secondFactor(t, s)
+			var text atomic.Value
+			text.Store(bad)
+			b := newBed(t, s.API(), withTOTP(func() string { return text.Load().(string) }))
 			b.run()
 			after(time.Hour)
 			eq(t, "problem", b.State().Problem, "Reading the credentials for NPM: NO502_NPM_TOTP_FILE holds neither a secret in base32 nor an otpauth://totp/ URI.")
 			eq(t, "logins", count(b.calls(), "POST"), 0)
 			eq(t, "logged", b.logged("waiting for NPM"), 1)
-			text = good
+			text.Store(good)
 			after(credentialsCheck)
 			eq(t, "connected", b.State().Connected, true)
 		})
@@ -146,7 +152,7 @@ func TestSecondFactorRefused(t *testing.T) {
 					}
 					frozen{w, c.ahead}.WriteHeader(http.StatusBadRequest)
 					fmt.Fprint(w, `{"error":{"code":400,"message":"Invalid verification code","message_i18n":"error.invalid-2fa"}}`)
-				}), withTOTP(&text))
+				}), withTOTP(fixed(text)))
 				b.run()
 				after(time.Hour)
 				eq(t, "problem", b.State().Problem, "NPM refuses the code of the second factor of user "+testUser+" (Invalid verification code): "+c.want+".")
@@ -179,7 +185,7 @@ func TestSecondFactorUsedUp(t *testing.T) {
 				used[code] = true
 			}
 			s.API().ServeHTTP(w, r)
-		}), withTOTP(&text))
+		}), withTOTP(fixed(text)))
 		if err := b.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +224,7 @@ func TestSecondFactorStaysInside(t *testing.T) {
 				w.WriteHeader(http.StatusBadRequest)
 				fmt.Fprint(w, `{"error":{"message":"no: `+challenge+" "+body.Code+" "+text+`"}}`)
 			}
-		}), withTOTP(&text))
+		}), withTOTP(fixed(text)))
 		b.run()
 		after(20 * time.Minute)
 		for _, shown := range append(b.lines, b.State().Problem) {

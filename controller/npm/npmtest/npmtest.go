@@ -95,6 +95,9 @@ type Server struct {
 	routes []route
 	secret []byte // signs tokens; survives Restart
 
+	saver sync.Mutex // one save at a time
+	saved bool       // for the last time; under saver
+
 	writing sync.Mutex // one write at a time, unless WriteWindow is set
 
 	mu       sync.Mutex

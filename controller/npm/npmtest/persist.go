@@ -51,9 +51,12 @@ func (s *Server) changed() {
 	}
 }
 
-// save writes the database file; a failure shows in fallback_error.log.
+// save writes the database file, unless the server was closed; a failure shows
+// in fallback_error.log.
 func (s *Server) save() {
-	if s.opt.DataDir == "" {
+	s.saver.Lock()
+	defer s.saver.Unlock()
+	if s.opt.DataDir == "" || s.saved {
 		return
 	}
 	file := filepath.Join(s.opt.DataDir, databaseFile)

@@ -66,6 +66,9 @@ func (s *Server) Close() {
 		v.backend.close()
 	}
 	s.save()
+	s.saver.Lock()
+	defer s.saver.Unlock()
+	s.saved = true // a save that is on its way finds nothing to do any more
 }
 
 // Run starts the server and serves until ctx ends.
