@@ -37,7 +37,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client went away: nobody to tell
+	_ = json.NewEncoder(Plain(w)).Encode(body) // the client went away: nobody to tell
 }
 
 // View is a verdict as people and programs read it.
