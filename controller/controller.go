@@ -106,12 +106,18 @@ func (c *controller) one(ctx context.Context, key api.Key) {
 	if ctx.Err() != nil {
 		return
 	}
-	res, err := c.Reconciler.Reconcile(ctx, key)
+	res, err := c.reconcile(ctx, key)
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return
 	case err != nil:
-		c.Log.Error(err, "could not reconcile, trying again later", "key", key.String(), "try", c.queue.NumRequeues(key)+1)
+		try := c.queue.NumRequeues(key) + 1
+		said := []any{"key", key.String(), "try", try}
+		var fault *panicError
+		if errors.As(err, &fault) && try == 1 {
+			said = append(said, "stack", fault.stack)
+		}
+		c.Log.Error(err, "could not reconcile, trying again later", said...)
 		c.queue.AddRateLimited(key)
 	case res.Retry:
 		c.queue.AddWaiting(key)
