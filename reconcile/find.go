@@ -65,3 +65,15 @@ func reaches(self *api.Container, network string) bool {
 	_, on := self.Attachment(network)
 	return on
 }
+
+// SharedWithNPM reports whether this is an address of no502's own container, or
+// of the one whose network it uses, on a network that NPM is on too.
+func (r *Reconciler) SharedWithNPM(addr netip.Addr) (shared bool) {
+	r.snapshot(func(s *api.Snapshot) {
+		if self := s.Engine.Container(s.Self); self != nil {
+			owner := resolve.NetOwner(s.Engine, self)
+			shared = owner != nil && resolve.Locate(s, r.Policy).Reaches(owner, addr)
+		}
+	})
+	return shared
+}

@@ -101,7 +101,7 @@ func (p *parts) stuck(ctx context.Context) error {
 			why += fmt.Sprintf("; %s (%s)", f.Message, f.Fix)
 		}
 	}
-	return fmt.Errorf("both Docker and NPM are needed; still waiting for: %s%s", waitsFor, why)
+	return fmt.Errorf("both Docker (%s) and NPM are needed; still waiting for: %s%s", p.engine.Host(), waitsFor, why)
 }
 
 func printPlan(w io.Writer, p api.Plan) (err error) {
