@@ -28,7 +28,7 @@ var subjects = []subject{
 			meaning: "Attach it although all its networks are internal, which gives it a way out.",
 			read:    into(boolean, func(t target) *bool { return &t.in.Egress })},
 		{name: api.RoleLabel, values: `"proxy"`, example: "proxy", alone: true,
-			meaning: "On a container: this is NPM. On a network: this is the one to share.",
+			meaning: "On a container that publishes port 80 or 443: this is NPM, where none has NPM's own image. On a network: this is the one to share.",
 			read: func(t target, v string) error {
 				if v != api.RoleProxy {
 					return errValue

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/no502/no502/api"
@@ -15,6 +16,13 @@ func (b *builder) container(c *api.Container) {
 		Key: api.ContainerKey(c.ID), Name: c.Name, Enabled: c.Up(), Backend: c.Identity(),
 		OptedIn:  (in.Enabled || b.p.Scope == api.ScopeAll) && !in.Denied && !c.OneOff(),
 		Findings: in.Findings,
+	}
+	if in.Role == api.RoleProxy && !b.isProxy(c) {
+		v.Findings = append(slices.Clip(v.Findings), api.Finding{
+			Code:    api.NotPermitted,
+			Message: fmt.Sprintf("the label %s.%s does not make %s NPM's container: it counts where none has NPM's image, and only one that publishes port 80 or 443", b.p.Prefix, api.RoleLabel, c.Name),
+			Fix:     "if it is NPM's, set NO502_NPM_CONTAINER to its name; else take the label away",
+		})
 	}
 	if v.OptedIn && !b.isProxy(c) && c.ID != b.s.Self && (in.Enabled || b.meant(c)) {
 		if f := b.reachOwner(c, true); f != nil {
