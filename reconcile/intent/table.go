@@ -85,7 +85,7 @@ var subjects = []subject{
 				}
 				return err
 			}},
-		{name: "advanced-config", values: "nginx directives, up to 64 kB", example: "client_max_body_size 1g;", kinds: web, claim: api.FieldAdvanced,
+		{name: SnippetLabel, values: "nginx directives, up to 64 kB", example: "client_max_body_size 1g;", kinds: web, claim: api.FieldAdvanced, withholds: true,
 			meaning: "The whole Advanced tab. Refused, and the host not published, unless the operator sets NO502_ALLOW_SNIPPETS=true.",
 			read:    claiming(snippet, api.FieldAdvanced)},
 	}, []string{"host: app.example.com", "access-list: family", `cache: "true"`}},
