@@ -32,7 +32,7 @@ COPY controller controller
 COPY reconcile reconcile
 COPY test/lab test/lab
 ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /no502 ./cmd/no502
+RUN CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /no502 ./cmd/no502
 
 FROM base
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

@@ -4,6 +4,7 @@ FUZZTIME ?= 10s
 
 LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
+SBOM_TOOL    := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 # The race detector needs a C compiler.
 RACE         := $(if $(shell command -v $$(go env CC)),-race)
 CA_CERTS     := $(wildcard /etc/ssl/certs/ca-certificates.crt)
@@ -11,7 +12,7 @@ CA_CERTS     := $(wildcard /etc/ssl/certs/ca-certificates.crt)
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: vet unit e2e ## Run all tests; all that they need is Go
@@ -51,9 +52,26 @@ fuzz: ## Fuzz every target for a while (FUZZTIME=10s)
 		done; \
 	done
 
+.PHONY: verify
+verify: ## Check that the modules are those of go.sum
+	go mod verify
+
+.PHONY: audit
+audit: ## Look for known vulnerabilities; .govulncheck-allow lists those that are none
+	test/audit/run
+
+.PHONY: reproducible
+reproducible: ## Build the program twice, and compare
+	test/reproducible
+
+.PHONY: sbom
+sbom: ## List what the program is made of in dist/no502.sbom.json (CycloneDX)
+	mkdir -p dist
+	GOFLAGS= CGO_ENABLED=0 go run $(SBOM_TOOL) app -json -licenses -noserial -notimestamp -main cmd/no502 -output dist/no502.sbom.json .
+
 .PHONY: build
 build: ## Build the program into dist/image/
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o dist/image/no502 ./cmd/no502
+	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o dist/image/no502 ./cmd/no502
 
 .PHONY: image
 image: build ## Build the image (IMAGE=no502:VERSION); pulls nothing

@@ -204,7 +204,8 @@ func TestIdentity(t *testing.T) {
 		{"shop", "", "", "", "box", "box", ""},
 		{"shop", "web", "2", "False", "shop/web", "shop/web#2", "web.shop"},
 		{"shop", "web", "1", "True", "box", "box", ""},
-		{"sh;op", "web", "1", "", "sh;op/web", "sh;op/web#1", ""},
+		{"sh;op", "web", "1", "", "box", "box#1", ""}, // nothing that Compose says
+		{"shop", "web", "1;", "", "shop/web", "shop/web", "web.shop"},
 	} {
 		c := container("a1", "box", func(c *Container) {
 			c.Labels = map[string]string{ComposeProject: test.project, ComposeService: test.service, ComposeNumber: test.number, ComposeOneOff: test.oneoff}

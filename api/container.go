@@ -173,12 +173,17 @@ func (c *Container) Project() string { return c.compose(ComposeProject, podmanPr
 func (c *Container) Service() string { return c.compose(ComposeService, podmanService) }
 
 // compose reads one of Compose's labels, Docker's or Podman's. (Portainer's
-// stacks bear Docker's.)
+// stacks bear Docker's.) Anybody may write them, and what they say goes into
+// names, NPM's meta and findings: what Compose itself never says is not read.
 func (c *Container) compose(label, podman string) string {
-	if v, ok := c.Labels[label]; ok {
-		return v
+	v, ok := c.Labels[label]
+	if !ok {
+		v = c.Labels[podman]
 	}
-	return c.Labels[podman]
+	if !IsForwardHost(v) {
+		return ""
+	}
+	return v
 }
 
 // Identity names a backend across recreates, scaling and restarts:

@@ -106,14 +106,12 @@ func (c *controller) one(ctx context.Context, key api.Key) {
 	if ctx.Err() != nil {
 		return
 	}
-	res, err := c.Reconciler.Reconcile(ctx, key)
+	res, err := c.reconcile(ctx, key)
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return
 	case err != nil:
-		if try := c.queue.NumRequeues(key) + 1; !c.waitedFor(err, try) {
-			c.Log.Error(err, "could not reconcile, trying again later", "key", key.String(), "try", try)
-		}
+		c.fail(key, err)
 		c.queue.AddRateLimited(key)
 	case res.Retry:
 		c.queue.AddWaiting(key)
@@ -126,6 +124,20 @@ func (c *controller) one(ctx context.Context, key api.Key) {
 	for _, k := range res.Then {
 		c.queue.Add(k)
 	}
+}
+
+// fail says that a key could not be worked on; of a panic, the first time, where.
+func (c *controller) fail(key api.Key, err error) {
+	try := c.queue.NumRequeues(key) + 1
+	if c.waitedFor(err, try) {
+		return
+	}
+	said := []any{"key", key.String(), "try", try}
+	var fault *panicError
+	if errors.As(err, &fault) && try == 1 {
+		said = append(said, "stack", fault.stack)
+	}
+	c.Log.Error(err, "could not reconcile, trying again later", said...)
 }
 
 // waitedFor: there was no answer, and who is to give one says already that it is

@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"net/netip"
+
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/resolve"
 )
@@ -21,4 +23,16 @@ func (r *Reconciler) FindNPM() {
 		})
 	}
 	r.NPM.SetURL(url)
+}
+
+// SharedWithNPM reports whether this is an address of no502's own container, or
+// of the one whose network it uses, on a network that NPM is on too.
+func (r *Reconciler) SharedWithNPM(addr netip.Addr) (shared bool) {
+	r.snapshot(func(s *api.Snapshot) {
+		if self := s.Engine.Container(s.Self); self != nil {
+			owner := resolve.NetOwner(s.Engine, self)
+			shared = owner != nil && resolve.Locate(s, r.Policy).Reaches(owner, addr)
+		}
+	})
+	return shared
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/no502/no502/controller/report"
 )
 
 // logger writes every line: zap's production preset would sample and drop.
@@ -22,6 +24,6 @@ func (s *settings) logger(w io.Writer) logr.Logger {
 	if s.logLevel == "debug" {
 		level = zapcore.DebugLevel // logr's V(1)
 	}
-	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
+	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(report.Plain(w))), level)
 	return zapr.NewLoggerWithOptions(zap.New(core), zapr.LogInfoLevel(""), zapr.ErrorKey("error"))
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/no502/no502/controller/report"
 )
 
 // version is set by the linker.
@@ -34,6 +36,6 @@ func exitCode(err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintln(os.Stderr, "no502:", err)
+	fmt.Fprintln(report.Plain(os.Stderr), "no502:", err)
 	return 1
 }

@@ -51,7 +51,7 @@ func TestEngineComesLate(t *testing.T) {
 		}
 		w.start()
 		pass(10 * time.Minute)
-		w.wantReady("the Docker Engine at tcp://docker")
+		w.wantReady("the Docker Engine")
 		w.wantSaid(1, "waiting for the Docker Engine")
 		there.Store(true)
 		pass(30 * time.Second)

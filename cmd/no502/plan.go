@@ -101,10 +101,11 @@ func (p *parts) stuck(ctx context.Context) error {
 			why += fmt.Sprintf("; %s (%s)", f.Message, f.Fix)
 		}
 	}
-	return fmt.Errorf("both Docker and NPM are needed; still waiting for: %s%s", waitsFor, why)
+	return fmt.Errorf("both Docker (%s) and NPM are needed; still waiting for: %s%s", p.engine.Host(), waitsFor, why)
 }
 
 func printPlan(w io.Writer, p api.Plan) (err error) {
+	w = report.Plain(w)
 	line := func(format string, args ...any) {
 		if err == nil {
 			_, err = fmt.Fprintf(w, format+"\n", args...)
@@ -165,7 +166,7 @@ func printJSON(w io.Writer, p api.Plan) error {
 		}
 		out.Actions = append(out.Actions, x)
 	}
-	e := json.NewEncoder(w)
+	e := json.NewEncoder(report.Plain(w))
 	e.SetIndent("", "  ")
 	return e.Encode(out)
 }

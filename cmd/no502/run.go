@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -44,6 +45,9 @@ type place struct {
 	engine    func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the real one
 	selfHints []string
 }
+
+// outside tells that no502 runs in no container.
+func (at place) outside() bool { return len(at.selfHints) == 0 && at.engine == nil }
 
 // machine is the real place.
 func machine() place {
@@ -102,7 +106,7 @@ func assemble(s settings, at place, log logr.Logger) (*parts, error) {
 
 // procDir is where the machine's /proc is: a mount, or outside Docker its own.
 func procDir(mounted string, at place) string {
-	if len(at.selfHints) == 0 && at.engine == nil {
+	if at.outside() {
 		return "/proc"
 	}
 	return mounted
@@ -119,7 +123,7 @@ func run(ctx context.Context, s settings, at place, log logr.Logger) error {
 	}
 	p.reconciler.Process = rand.Text()
 	defer p.engine.Close()
-	status, err := at.listen("tcp", s.listen)
+	status, err := at.listen("tcp", s.listenAt(at))
 	if err != nil {
 		return fmt.Errorf("status port: %w", err)
 	}
@@ -133,7 +137,7 @@ func run(ctx context.Context, s settings, at place, log logr.Logger) error {
 		log.Info("NPM's certificate is not verified, so that others on the way to NPM could read its password", "setting", twin("npm-insecure"))
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.serve(ctx, status) })
+	g.Go(func() error { return p.serve(ctx, status, p.admission(s)) })
 	g.Go(func() error {
 		return controller.Run(ctx, controller.Options{
 			Reconciler: p.reconciler,
@@ -146,10 +150,20 @@ func run(ctx context.Context, s settings, at place, log logr.Logger) error {
 	return err
 }
 
+// admission is who may see more on the status port than that no502 lives:
+// everybody who reaches it where the operator said where to listen; else who
+// comes from this container itself, or over a network that NPM is on.
+func (p *parts) admission(s settings) report.Admission {
+	if s.listen != "" {
+		return func(netip.Addr) bool { return true }
+	}
+	return func(local netip.Addr) bool { return local.IsLoopback() || p.reconciler.SharedWithNPM(local) }
+}
+
 // serve answers on the status port until ctx ends.
-func (p *parts) serve(ctx context.Context, l net.Listener) error {
+func (p *parts) serve(ctx context.Context, l net.Listener, admits report.Admission) error {
 	server := &http.Server{
-		Handler:           p.board.Handler(p.nonce, p.ready),
+		Handler:           p.board.Handler(p.nonce, p.ready, admits),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		MaxHeaderBytes: 16 << 10,
 	}
@@ -174,7 +188,7 @@ func (p *parts) serve(ctx context.Context, l net.Listener) error {
 // ready says what is still waited for.
 func (p *parts) ready() (bool, string) {
 	if !p.engine.View(func(*api.Engine) {}) {
-		return false, "the Docker Engine at " + p.engine.Host()
+		return false, "the Docker Engine" // its address may be a path of the machine's
 	}
 	if st := p.npm.State(); !st.Connected {
 		return false, st.Problem

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -84,7 +85,8 @@ func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	board := report.NewBoard(logr.Discard(), report.NewJournal(logr.Discard()))
-	server := &http.Server{Handler: board.Handler("nonce", func() (bool, string) { return args[0] == "ready", args[0] })}
+	server := &http.Server{Handler: board.Handler("nonce", func() (bool, string) { return args[0] == "ready", args[0] },
+		func(netip.Addr) bool { return true })}
 	go server.Serve(l) //nolint:errcheck // ends with Close
 	ts.Defer(func() { server.Close() })
 	ts.Setenv("NO502_LISTEN", l.Addr().String())

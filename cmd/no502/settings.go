@@ -83,8 +83,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.hostProc, "host-proc", "/host/proc", "where the machine's /proc is mounted read-only, to tell its addresses and who listens where; optional")
 	f.DurationVar(&s.poll, "poll", 15*time.Second, "how often NPM is asked for edits when its data directory is not mounted")
 	f.DurationVar(&s.resync, "resync", 5*time.Minute, "how often everything is looked at again")
-	f.StringVar(&s.listen, "listen", ":8502", "address of the status port")
 	f.StringVar(&s.stateDir, "state-dir", "", "a directory that holds the journal of changes (default: "+stateMount+", where that is mounted)")
+	f.StringVar(&s.listen, "listen", "", "address of the status port, which then answers everybody who reaches it (default: :8502 in a container, for it and the networks that it shares with NPM; elsewhere 127.0.0.1:8502)")
 	f.StringSliceVar(&s.dialects, "dialects", nil, "other tools whose labels are read as well: "+strings.Join(dialect.Names(), ", "))
 	f.StringVar(&s.takeOver, "take-over", takeOverClaimed, `hosts that people made by hand: "claimed" are taken over by labels that claim their domain, or "never"`)
 	f.StringSliceVar(&s.allowedDomains, "allowed-domains", nil, `what labels may claim, e.g. "*.example.com", or of one Compose project "shop=*.shop.example.com" (default: anything)`)
@@ -195,8 +195,26 @@ func (s *settings) check() error {
 	return err
 }
 
+// listenAt is the address of the status port. In a container it must be reached
+// by who looks for this machine, and by NPM.
+func (s *settings) listenAt(at place) string {
+	switch {
+	case s.listen != "":
+		return s.listen
+	case at.outside():
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(defaultPort))
+	}
+	return net.JoinHostPort("", strconv.Itoa(defaultPort))
+}
+
+// defaultPort is the status port where --listen says none.
+const defaultPort = 8502
+
 // statusPort is the port of --listen; 0 where that cannot be read.
 func (s *settings) statusPort() uint16 {
+	if s.listen == "" {
+		return defaultPort
+	}
 	_, port, _ := net.SplitHostPort(s.listen)
 	n, _ := strconv.ParseUint(port, 10, 16)
 	return uint16(n)
@@ -276,7 +294,7 @@ func (s *settings) dnsCredential(provider string) (string, error) {
 func (s *settings) credentials() (email, password string, err error) {
 	password = s.npmPassword
 	if s.npmPasswordFile != "" {
-		if password, err = readSecret("NPM's password", s.npmPasswordFile); err != nil {
+		if password, err = readSecret("NPM's password", "npm-password-file", s.npmPasswordFile); err != nil {
 			return "", "", err
 		}
 	}
@@ -292,16 +310,22 @@ func (s *settings) totp() func() (string, error) {
 	if s.npmTOTPFile == "" {
 		return nil
 	}
-	return func() (string, error) { return readSecret("the secret of the second factor", s.npmTOTPFile) }
+	return func() (string, error) {
+		return readSecret("the secret of the second factor", "npm-totp-file", s.npmTOTPFile)
+	}
 }
 
-func readSecret(what, file string) (string, error) {
+func readSecret(what, flag, file string) (string, error) {
 	data, err := os.ReadFile(file)
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err // the status port says it too, and no paths
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("%w: it must be readable for user %d, who has no further rights: chown it, or chmod 644", err, os.Getuid())
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", what, err)
+		return "", fmt.Errorf("reading %s from the file of %s: %w", what, twin(flag), err)
 	}
 	return strings.TrimRight(string(data), "\r\n"), nil
 }

@@ -90,8 +90,10 @@ func (c *Client) inTurn(ctx context.Context, do func() (foreign []api.Key, err e
 	if err := c.turn.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	foreign, err := do()
-	c.turn.Release(1)
+	foreign, err := func() ([]api.Key, error) {
+		defer c.turn.Release(1)
+		return do()
+	}()
 	c.tell(foreign...)
 	return err
 }

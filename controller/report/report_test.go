@@ -1,9 +1,12 @@
 package report
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -129,7 +132,10 @@ func TestSince(t *testing.T) {
 // get asks a Board's handler.
 func get(b *board, ready Readiness, method, path string) *httptest.ResponseRecorder {
 	answer := httptest.NewRecorder()
-	b.Handler("the nonce", ready).ServeHTTP(answer, httptest.NewRequest(method, path, nil))
+	request := httptest.NewRequest(method, path, nil)
+	at := context.WithValue(request.Context(), http.LocalAddrContextKey, net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[::ffff:172.20.0.9]:8502")))
+	admits := func(local netip.Addr) bool { return local == netip.MustParseAddr("172.20.0.9") }
+	b.Handler("the nonce", ready, admits).ServeHTTP(answer, request.WithContext(at))
 	return answer
 }
 

@@ -43,7 +43,7 @@ func (r *reader) unknown(l label) (withheld bool) {
 	}
 	near := r.key("", nearest(l.name))
 	fix := fmt.Sprintf("did you mean %s?", near)
-	if withheld = strings.HasSuffix(near, ".access-list") || strings.HasSuffix(near, ".advanced-config"); withheld {
+	if withheld = strings.HasSuffix(near, ".access-list") || strings.HasSuffix(near, "."+SnippetLabel); withheld {
 		fix += " Until it is mended, no host is made that it may be meant to protect."
 	}
 	r.find(api.UnknownLabel, message, fix, near)

@@ -32,10 +32,11 @@ func (r *reader) finish() {
 	r.rest()
 }
 
-// home is the first domain that a visitor can be sent to.
+// home is the first domain that a visitor can be sent to: NPM redirects to none
+// of one character.
 func home(domains []string) string {
 	for _, d := range domains {
-		if !strings.HasPrefix(d, "*.") {
+		if !strings.HasPrefix(d, "*.") && len(d) > 1 {
 			return d
 		}
 	}

@@ -23,7 +23,7 @@ func FuzzOf(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, av, b, bv, c, cv string) {
 		labels := map[string]string{"no502." + a: av, "no502." + b: bv, "no502." + c: cv, "npm.proxy.host": av, "caddy": bv, "caddy.reverse_proxy": cv}
-		p := api.Policy{Prefix: "no502", Snippets: true, Dialects: []string{"npm-docker-sync", "caddy", "nginx-proxy"}, Defaults: map[string]string{"force-ssl": av}}
+		p := api.Policy{Prefix: "no502", Dialects: []string{"npm-docker-sync", "caddy", "nginx-proxy"}, Defaults: map[string]string{"force-ssl": av}}
 		env := map[string]string{"VIRTUAL_HOST": cv}
 		in := Of(&api.Container{Labels: labels, Env: env}, p)
 		if in.Enabled && in.Denied || in.Role != "" && in.Role != api.RoleProxy {

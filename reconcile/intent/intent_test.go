@@ -135,7 +135,7 @@ func TestWhichValuesAreAllowed(t *testing.T) {
 func TestFindingsNameWhatIsAllowed(t *testing.T) {
 	for _, f := range fields {
 		name := "my.prefix." + strings.Replace(f.name, "<n>", "x", 1)
-		in := Of(&api.Container{Labels: map[string]string{name: "\x00"}}, api.Policy{Prefix: "my.prefix", Snippets: true})
+		in := Of(&api.Container{Labels: map[string]string{name: "\x00"}}, api.Policy{Prefix: "my.prefix"})
 		if bad := in.Findings; len(bad) != 1 || !strings.Contains(bad[0].Message, name) || !strings.Contains(bad[0].Message, `"\x00"`) ||
 			!strings.Contains(bad[0].Fix, f.values) || !in.Unclear {
 			t.Errorf("%s: %+v", f.name, bad)

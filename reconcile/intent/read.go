@@ -94,17 +94,11 @@ func (r *reader) read(labels []label) {
 // set reads a label's value.
 func (r *reader) set(t target, i int, l label) {
 	f := &fields[i]
-	if f.claim == api.FieldAdvanced && !r.p.Snippets {
-		r.find(api.NotPermitted, "the label "+r.said(l)+" is refused unless the operator sets NO502_ALLOW_SNIPPETS=true",
-			"ask the operator, or take the label away; until then no host is made without it")
-		if t.route != nil {
-			t.route.Withheld = true
-		}
-		return
-	}
 	err := f.read(t, f.trim(l.value))
 	if err != nil {
 		r.invalid(l, f, err)
+	} else if f.claim == api.FieldAdvanced {
+		t.route.Snippet = r.said(l)
 	}
 	if t.route != nil {
 		t.route.spoilt = t.route.spoilt || err != nil

@@ -29,8 +29,12 @@ type Route struct {
 	DNSProvider string // for its DNS challenge
 	AccessList  string // a name or id; "": not said
 
-	// Withheld tells that raw nginx configuration was refused. It may be what
-	// keeps visitors out, so the host is not published without it.
+	// Snippet is the label that says raw nginx configuration, as a person knows
+	// it; empty: none does. Whether it may, the plan decides.
+	Snippet string
+
+	// Withheld tells that what may keep visitors out cannot be read, or not be
+	// had, so that the host is not published without it.
 	Withheld bool
 
 	Locations []Location // in order of their names
@@ -41,6 +45,9 @@ type Route struct {
 	OnStop, OnRemove End
 	Grace            time.Duration
 }
+
+// SnippetLabel, under the prefix, says raw nginx configuration.
+const SnippetLabel = "advanced-config"
 
 // What a Route's Certificate says besides a name or an id.
 const (

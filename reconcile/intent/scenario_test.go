@@ -75,8 +75,6 @@ func operator(t *testing.T, text string) api.Policy {
 		switch {
 		case isDefault:
 			p.Defaults[field] = settings[name]
-		case name == "NO502_ALLOW_SNIPPETS":
-			p.Snippets = true
 		case name == "NO502_DIALECTS":
 			p.Dialects = strings.Split(settings[name], ",")
 		default:

@@ -28,7 +28,7 @@ var subjects = []subject{
 			meaning: "Attach it although all its networks are internal, which gives it a way out.",
 			read:    into(boolean, func(t target) *bool { return &t.in.Egress })},
 		{name: api.RoleLabel, values: `"proxy"`, example: "proxy", alone: true,
-			meaning: "On a container: this is NPM. On a network: this is the one to share.",
+			meaning: "On a container that publishes port 80 or 443: this is NPM, where none has NPM's own image. On a network: this is the one to share.",
 			read: func(t target, v string) error {
 				if v != api.RoleProxy {
 					return errValue
@@ -85,7 +85,7 @@ var subjects = []subject{
 				}
 				return err
 			}},
-		{name: "advanced-config", values: "nginx directives, up to 64 kB", example: "client_max_body_size 1g;", kinds: web, claim: api.FieldAdvanced,
+		{name: SnippetLabel, values: "nginx directives, up to 64 kB", example: "client_max_body_size 1g;", kinds: web, claim: api.FieldAdvanced, withholds: true,
 			meaning: "The whole Advanced tab. Refused, and the host not published, unless the operator sets NO502_ALLOW_SNIPPETS=true.",
 			read:    claiming(snippet, api.FieldAdvanced)},
 	}, []string{"host: app.example.com", "access-list: family", `cache: "true"`}},

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/no502/no502/api"
@@ -14,8 +15,9 @@ func (b *builder) container(c *api.Container) {
 	v := api.Verdict{
 		Key: api.ContainerKey(c.ID), Name: c.Name, Enabled: c.Up(), Backend: c.Identity(),
 		OptedIn:  (in.Enabled || b.p.Scope == api.ScopeAll) && !in.Denied && !c.OneOff(),
-		Findings: in.Findings,
+		Findings: slices.Clip(in.Findings),
 	}
+	b.notPermitted(c, in, &v)
 	if v.OptedIn && !b.isProxy(c) && c.ID != b.s.Self && (in.Enabled || b.meant(c)) {
 		if f := b.reachOwner(c, true); f != nil {
 			v.Findings = append(v.Findings, *f)
@@ -25,6 +27,27 @@ func (b *builder) container(c *api.Container) {
 		b.missingHosts(c, &v)
 	}
 	b.plan.Verdicts = append(b.plan.Verdicts, v)
+}
+
+// notPermitted reports what labels ask for and may not have, but for names, of
+// which the hosts tell.
+func (b *builder) notPermitted(c *api.Container, in intent.Intent, v *api.Verdict) {
+	if in.Role == api.RoleProxy && !b.isProxy(c) {
+		v.Findings = append(v.Findings, api.Finding{
+			Code:    api.NotPermitted,
+			Message: fmt.Sprintf("the label %s.%s does not make %s NPM's container: it counts where none has NPM's image, and only one that publishes port 80 or 443", b.p.Prefix, api.RoleLabel, c.Name),
+			Fix:     "if it is NPM's, set NO502_NPM_CONTAINER to its name; else take the label away",
+		})
+	}
+	for _, r := range in.Routes {
+		if resolve.SnippetRefused(b.p, r) {
+			v.Findings = append(v.Findings, api.Finding{
+				Code:    api.NotPermitted,
+				Message: "the label " + r.Snippet + " is refused unless the operator sets NO502_ALLOW_SNIPPETS=true",
+				Fix:     "ask the operator, or take the label away; until then no host is made without it",
+			})
+		}
+	}
 }
 
 // isProxy: NPM's container, or the one whose network it uses.

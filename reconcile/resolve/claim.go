@@ -88,6 +88,7 @@ func Claims(lead *api.Container, p api.Policy) []Claim {
 	}
 	var all []Claim
 	for _, r := range in.Routes {
+		r = permitted(p, r)
 		for _, kind := range api.HostKinds() {
 			if len(names(r, kind)) > 0 {
 				all = append(all, Claim{lead, in, kind, r})
@@ -171,6 +172,23 @@ func Permitted(p api.Policy, c *api.Container, name string) bool {
 		below, wild := strings.CutPrefix(d.Pattern, "*")
 		return d.Pattern == "*" || name == d.Pattern || wild && strings.HasSuffix(name, below)
 	})
+}
+
+// SnippetRefused reports whether a route's labels say raw nginx configuration,
+// and the operator does not let them.
+func SnippetRefused(p api.Policy, r intent.Route) bool { return r.Snippet != "" && !p.Snippets }
+
+// permitted is a route without what its labels may not say. That may be what
+// keeps visitors out; what the operator says for all routes is in its place.
+func permitted(p api.Policy, r intent.Route) intent.Route {
+	if SnippetRefused(p, r) {
+		r.Claims, r.Withheld = r.Claims.With(nil), true
+		delete(r.Claims, api.FieldAdvanced)
+		if own, said := p.Defaults[intent.SnippetLabel]; said {
+			r.Claims[api.FieldAdvanced] = own
+		}
+	}
+	return r
 }
 
 // RowOf is the host in NPM that a claim is about: the one that it owns; else the

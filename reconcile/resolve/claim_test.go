@@ -219,3 +219,31 @@ func TestUpstream(t *testing.T) {
 		}
 	}
 }
+
+// Raw configuration in labels is the operator's to allow; what the operator says
+// for everybody needs no permission.
+func TestSnippetsPermitted(t *testing.T) {
+	c := container("shop/web", 1, "host=a.example.com", "advanced-config=evil;")
+	for _, test := range []struct {
+		allowed  bool
+		own      string
+		want     any
+		withheld bool
+	}{
+		{true, "", "evil;", false}, {true, "gzip on;", "evil;", false}, {false, "", nil, true}, {false, "gzip on;", "gzip on;", true},
+	} {
+		p := policy
+		if p.Snippets = test.allowed; test.own != "" {
+			p.Defaults = map[string]string{intent.SnippetLabel: test.own}
+		}
+		r := Claims(c, p)[0].Route
+		if got := r.Claims[api.FieldAdvanced]; got != test.want || r.Withheld != test.withheld || SnippetRefused(p, r) == test.allowed {
+			t.Errorf("%+v: %v, withheld %t", test, got, r.Withheld)
+		}
+	}
+	p := policy
+	p.Defaults = map[string]string{intent.SnippetLabel: "gzip on;"}
+	if r := Claims(container("web", 1, "host=a.example.com"), p)[0].Route; r.Claims[api.FieldAdvanced] != "gzip on;" || r.Withheld {
+		t.Errorf("the operator's own: %+v", r)
+	}
+}

@@ -100,15 +100,18 @@ func Started(c, owner *api.Container) time.Time {
 
 func (t *Topology) findNPM(e *api.Engine, p api.Policy) {
 	var found []*api.Container
-	hint := "set NO502_NPM_CONTAINER to its name, or label it " + p.Prefix + ".role=" + api.RoleProxy
+	hint := "set NO502_NPM_CONTAINER to its name; where it publishes port 80 or 443 the label " + p.Prefix + ".role=" + api.RoleProxy + " does as well"
 	if p.NPM != "" {
 		found = slices.DeleteFunc(e.Named(p.NPM), func(c *api.Container) bool {
 			return !strings.EqualFold(c.Name, p.NPM) && !strings.HasPrefix(c.ID, strings.ToLower(p.NPM))
 		})
 		hint = "NO502_NPM_CONTAINER is " + p.NPM + ": give the name of a container that exists"
-	} else if found = e.WithRole(api.RoleProxy); len(found) == 0 {
+	} else {
 		for _, image := range images {
 			found = append(found, e.OfImage(image)...)
+		}
+		if len(found) == 0 {
+			found = slices.DeleteFunc(e.WithRole(api.RoleProxy), func(c *api.Container) bool { return !isFront(e, c) })
 		}
 	}
 	if up := running(found); len(up) > 0 {
@@ -131,6 +134,16 @@ func (t *Topology) findNPM(e *api.Engine, p api.Policy) {
 			Candidates: containerNames(found),
 		})
 	}
+}
+
+// isFront reports whether the machine's port 80 or 443 leads to the same port of
+// a container. Neither labels nor an image give it that, and NPM receives no502's
+// password.
+func isFront(e *api.Engine, c *api.Container) bool {
+	owner := NetOwner(e, c)
+	return owner != nil && slices.ContainsFunc(owner.Ports(), func(p api.Published) bool {
+		return p.Port.Protocol == "tcp" && p.Port.Number == p.HostPort && (p.HostPort == 80 || p.HostPort == 443)
+	})
 }
 
 // findProxy decides to which network backends are attached: the operator's
