@@ -37,7 +37,7 @@ func privateEngine(t *testing.T) *engine {
 			t.Skip("SKIPPED: a private Docker Engine cannot be started:", err)
 		}
 	}
-	dir, err := os.MkdirTemp("/var/tmp", suite+"-") // an overlay file system holds no other
+	dir, err := os.MkdirTemp("/var/tmp", suite+"-") //nolint:usetesting // /tmp may be an overlay file system, which holds no other
 	must(t, err)
 	e := &engine{t: t, dir: dir}
 	e.settings("{}")
@@ -129,7 +129,7 @@ func TestEngineFaults(t *testing.T) {
 	e.away("kill")
 	// Nobody takes down what a container says while the Engine is away: it is asked.
 	eventually(t, "no502 says that its socket is the old one", func(ctx context.Context) error {
-		_, text, err := w.Exec(ctx, w.Name("no502"), stage.Binary, "plan")
+		_, text, err := w.Exec(ctx, w.Name("no502"), stage.Binary, "plan", "--wait=2s")
 		if err == nil && !strings.Contains(text, "is still the old one: restart this container") {
 			err = errors.New(text)
 		}
