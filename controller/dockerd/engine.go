@@ -28,7 +28,7 @@ const callTimeout = 30 * time.Second
 
 // Options of an Engine. The zero value is Docker's own environment.
 type Options struct {
-	// Host in the syntax of DOCKER_HOST. Empty: DOCKER_HOST itself, else
+	// Host in the syntax of DOCKER_HOST, ssh:// included. Empty: DOCKER_HOST itself, else
 	// Docker's default socket. DOCKER_CERT_PATH, DOCKER_TLS_VERIFY and
 	// DOCKER_API_VERSION count in either case.
 	Host string
@@ -51,6 +51,7 @@ type Options struct {
 type Engine struct {
 	opts   Options
 	log    logr.Logger
+	host   string
 	docker *client.Client
 	http   *transport
 	cache  cache
@@ -63,12 +64,12 @@ type Engine struct {
 // Open prepares an Engine; nothing is sent yet.
 func Open(opts Options) (*Engine, error) {
 	e := &Engine{opts: opts, log: opts.Log, http: &transport{}}
-	with := []client.Opt{client.WithTLSClientConfigFromEnv(), client.WithVersionFromEnv()}
-	if opts.Host != "" {
-		with = append(with, client.WithHost(opts.Host))
-	} else {
-		with = append(with, client.WithHostFromEnv())
+	host, way, err := hostOptions(opts.Host)
+	if err != nil {
+		return nil, fmt.Errorf("open the Docker Engine: %w", err)
 	}
+	e.host = host
+	with := append([]client.Opt{client.WithTLSClientConfigFromEnv(), client.WithVersionFromEnv()}, way...)
 	if opts.DialContext != nil {
 		with = append(with, client.WithDialContext(opts.DialContext))
 	}
@@ -88,7 +89,7 @@ func (e *Engine) Close() error {
 }
 
 // Host is the Engine's address in the syntax of DOCKER_HOST.
-func (e *Engine) Host() string { return e.docker.DaemonHost() }
+func (e *Engine) Host() string { return e.host }
 
 // Ahead is how far the Engine's clock was ahead of this one when it last answered.
 func (e *Engine) Ahead() time.Duration { return time.Duration(e.http.ahead.Load()) }

@@ -27,7 +27,10 @@ func (e *Engine) explain(err error) error {
 	if errors.As(err, &refused) {
 		return refused
 	}
-	path, isUnix := strings.CutPrefix(e.docker.DaemonHost(), "unix://")
+	if text := adviseSSH(err); text != "" {
+		return &advice{text: text, err: err}
+	}
+	path, isUnix := strings.CutPrefix(e.host, "unix://")
 	if !isUnix || e.opts.DialContext != nil || !client.IsErrConnectionFailed(err) {
 		return err
 	}
@@ -47,6 +50,13 @@ func adviseSocket(path string, denied bool) string {
 			path, path+":"+path+":ro")
 	case err == nil && info.IsDir():
 		return fmt.Sprintf("%s is a directory, as Docker makes one when a mounted file is missing: mount the Engine's real socket",
+			path)
+	case err == nil && isDeleted(info):
+		// Where the container outlives the Engine (live-restore). The Engine looks
+		// the path up anew whenever it starts the container. Ending, for the
+		// restart policy to do that, is no way out: a container that ends while
+		// the Engine starts was not started again (seen with Engine 20.10).
+		return fmt.Sprintf("the Engine has made its socket anew, and %s in this container is still the old one: restart this container (docker restart); for good, mount the directory that holds the socket instead of the socket",
 			path)
 	case err == nil && denied:
 		gid, ok := groupOf(info)

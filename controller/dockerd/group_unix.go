@@ -15,3 +15,10 @@ func groupOf(info fs.FileInfo) (gid uint32, ok bool) {
 	}
 	return stat.Gid, true
 }
+
+// isDeleted tells a file that has no name any more: it is only still mounted, and
+// what has its name now is another one.
+func isDeleted(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink == 0
+}

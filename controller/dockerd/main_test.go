@@ -3,6 +3,8 @@ package dockerd
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,7 +24,12 @@ import (
 	"github.com/no502/no502/controller/dockerd/dockerdtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "ssh" {
+		os.Exit(fakeSSH(os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // enabled is the label by which the tests' containers opt in.
 const enabled = "no502.enable"

@@ -5,13 +5,17 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -143,6 +147,42 @@ func TestMissingSocket(t *testing.T) {
 	}
 	if err := engine.refresh(); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("a directory: %v", err)
+	}
+}
+
+// A mounted socket stays the old one when the Engine makes it anew: a file that has
+// no name any more, as a descriptor of one is.
+func TestSocketMadeAnew(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("descriptors have paths on Linux only")
+	}
+	path := filepath.Join(t.TempDir(), "docker.sock")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounted, err := syscall.Open(path, 0x200000, 0) // O_PATH
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(mounted)
+	socket := fmt.Sprintf("/proc/self/fd/%d", mounted)
+	if got := adviseSocket(socket, false); got != "" {
+		t.Errorf("advice %q about a socket that is still there", got)
+	}
+	if err := listener.Close(); err != nil { // and removes it
+		t.Fatal(err)
+	}
+	engine, err := Open(Options{Host: "unix://" + socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	err = engine.refresh()
+	for _, words := range []string{socket, "still the old one", "restart this container", "mount the directory"} {
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("the error lacks %q: %v", words, err)
+		}
 	}
 }
 

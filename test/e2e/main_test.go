@@ -31,6 +31,9 @@ const (
 // npmImage is NPM's image: the project's own NPM, or a real one.
 var npmImage = appImage
 
+// program is the path of the static binary that the image is made of.
+var program string
+
 // patience is how long anything may take that is expected to come.
 var patience = 30 * time.Second
 
@@ -62,7 +65,7 @@ func run(m *testing.M) (code int) {
 		return fail(err)
 	}
 	defer func() {
-		if err := errors.Join(strikeShared(), s.RemoveImage(context.Background(), appImage)); err != nil {
+		if err := errors.Join(strikeShared(), os.RemoveAll(filepath.Dir(program)), s.RemoveImage(context.Background(), appImage)); err != nil {
 			code = fail(err)
 		}
 	}()
@@ -86,14 +89,13 @@ func prepare(ctx context.Context, s *stage.Stage) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "no502")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "../../cmd/no502")
+	program = filepath.Join(dir, "no502")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "../../cmd/no502")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if words, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the program: %w\n%s", err, words)
 	}
-	return s.Import(ctx, appImage, binary)
+	return s.Import(ctx, appImage, program)
 }
 
 // realNPM: NPM is jc21's, which takes its time.

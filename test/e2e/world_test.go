@@ -40,6 +40,9 @@ func raise(t *testing.T, name string, net string) *world {
 	t.Helper()
 	w, err := newWorld(t.Context(), name, net)
 	t.Cleanup(func() {
+		if w == nil {
+			return
+		}
 		if err := w.strike(); err != nil {
 			t.Error(err)
 		}
@@ -75,19 +78,24 @@ func strikeShared() error {
 
 // worlds are their names. The place in the list gives each Elsewhere a subnet of
 // its own: with one that somebody chose, containers can be given addresses.
-var worlds = []string{"main", "noproc", "modes", "life", "foreign", "labels"}
+var worlds = []string{"main", "noproc", "modes", "life", "foreign", "labels", "faults"}
 
 func newWorld(ctx context.Context, name, net string) (*world, error) {
 	s, err := stage.Open(ctx, suite+"-"+name, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	return setUp(ctx, s, name, net, "")
+}
+
+// setUp makes a world on a stage, whose containers have a restart policy.
+func setUp(ctx context.Context, s *stage.Stage, name, net, restart string) (*world, error) {
 	w := &world{
-		Lab:     &lab.Lab{Stage: s, Prefix: "e2e-" + name + "-", Image: appImage, NPM: npmImage, Labels: "e2e-" + name, Data: "/data"},
+		Lab:     &lab.Lab{Stage: s, Prefix: "e2e-" + name + "-", Image: appImage, NPM: npmImage, Labels: "e2e-" + name, Data: "/data", RestartPolicy: restart},
 		settled: map[int]string{}, subnet: 1 + slices.Index(worlds, name),
 	}
 	w.managed, w.Elsewhere = w.Name("no502"), w.Name("elsewhere")
 	w.Ports = []string{"25565"}
-	if err != nil {
-		return w, err
-	}
 	if err := w.Strike(ctx, w.managed); err != nil {
 		return w, fmt.Errorf("clearing away an earlier run: %w", err)
 	}

@@ -36,6 +36,8 @@ type Lab struct {
 	// Net is an existing network on which NPM is started; empty: that of its
 	// own Compose project, made for it.
 	Net string
+	// RestartPolicy is that of NPM, the visitor and no502; empty: none.
+	RestartPolicy string
 	// Ports are published by NPM's container beside those of HTTP and its pages.
 	Ports []string
 
@@ -83,7 +85,7 @@ func (l *Lab) Raise(ctx context.Context) error {
 
 // RunVisitor puts the visitor on NPM's network.
 func (l *Lab) RunVisitor(ctx context.Context) error {
-	visitor := stage.Container{Name: l.container("visitor"), Image: l.Image, Network: l.Home(), Cmd: []string{"demo", "visitor"}}
+	visitor := stage.Container{Name: l.container("visitor"), Image: l.Image, Network: l.Home(), Cmd: []string{"demo", "visitor"}, Restart: l.RestartPolicy}
 	if _, err := l.Run(ctx, visitor); err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func (l *Lab) RunVisitor(ctx context.Context) error {
 // RunNPM makes NPM's container, with an empty database, and waits for it.
 func (l *Lab) RunNPM(ctx context.Context) error {
 	npm := stage.Container{
-		Name: l.container("npm"), Image: l.NPM, Network: l.Home(), Publish: append([]string{"80", "81"}, l.Ports...),
+		Name: l.container("npm"), Image: l.NPM, Network: l.Home(), Publish: append([]string{"80", "81"}, l.Ports...), Restart: l.RestartPolicy,
 		Env: []string{"INITIAL_ADMIN_EMAIL=" + Email, "INITIAL_ADMIN_PASSWORD=" + Password},
 		Labels: map[string]string{
 			api.ComposeProject: l.Name("npm"), api.ComposeService: "npm", api.ComposeNumber: "1",
@@ -274,7 +276,7 @@ func (l *Lab) Controller(env ...string) stage.Container {
 	}
 	return stage.Container{
 		Name: l.container("no502"), Image: l.Image, Cmd: []string{"run"}, Network: l.Home(),
-		User:  "0",
+		User: "0", Restart: l.RestartPolicy,
 		Binds: []string{socket + ":/var/run/docker.sock", "/proc:/host/proc:ro"},
 		Env: append([]string{
 			"NO502_LABEL_PREFIX=" + l.Labels, "NO502_NPM_EMAIL=" + Email, "NO502_NPM_PASSWORD=" + Password,

@@ -56,6 +56,12 @@ func Open(ctx context.Context, name, host string, dial func(ctx context.Context,
 // Close ends the connection; the containers stay.
 func (s *Stage) Close() error { return s.docker.Close() }
 
+// Ping reports whether the Engine answers.
+func (s *Stage) Ping(ctx context.Context) error {
+	_, err := s.docker.Ping(ctx)
+	return err
+}
+
 // Host is the Engine's address.
 func (s *Stage) Host() string { return s.docker.DaemonHost() }
 
