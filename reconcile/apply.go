@@ -47,7 +47,7 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 			return err
 		}
 		defer r.writing.give()
-		still := false
+		var still bool
 		if a, still = r.still(key, a); !still {
 			return api.ErrStale
 		}
