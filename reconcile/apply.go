@@ -56,7 +56,7 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 		if r.NPM.Waits() {
 			return errAway
 		}
-		still := false
+		var still bool
 		if a, still = r.still(key, a); !still {
 			return api.ErrStale
 		}

@@ -329,3 +329,61 @@ func TestFaultEditedWhileWritten(t *testing.T) {
 		}
 	}
 }
+
+// What keeps visitors out is put back each time, however often somebody takes it
+// away.
+func TestFaultAccessListTakenAway(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startNPM()
+		w.person(http.MethodPost, "/nginx/access-lists", map[string]any{"name": "family", "satisfy_any": true, "pass_auth": false,
+			"items": []any{map[string]any{"username": "me", "password": "canary"}}, "clients": []any{}}, nil)
+		g := w.guard()
+		w.start()
+		w.up(shop("web", "no502.access-list", "family"))
+		pass(time.Minute)
+		id := w.hostOf("web.example.com").id()
+		w.asked()
+		taken := 0
+		w.undo(time.Minute, time.Hour, func() {
+			if w.hostOf("web.example.com")["access_list_id"] != 0.0 {
+				w.edit(id, map[string]any{"access_list_id": 0})
+				taken++
+			}
+		})
+		w.wantWrites("an hour", map[string]int{"PUT proxy-hosts/{id}": taken})
+		if taken != 60 || w.hostOf("web.example.com")["access_list_id"] == 0.0 {
+			t.Errorf("taken away %d times, and it is %v", taken, w.hostOf("web.example.com"))
+		}
+		g.holds("an access list")
+	})
+}
+
+// Somebody removes the network again and again.
+func TestFaultContestedNetwork(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.settings.network = "no502"
+		w.strangers(1)
+		w.startNPM()
+		g := w.guard()
+		g.expects("app1.example.com", "svc1")
+		w.start()
+		pass(time.Minute)
+		w.asked()
+		w.undo(time.Minute, 3*time.Hour, func() {
+			for _, name := range []string{"npm", "no502", "svc1"} {
+				_ = w.people.Disconnect(t.Context(), "no502", name) // it may not be on it
+			}
+			_ = w.people.RemoveNetwork(t.Context(), "no502")
+		})
+		got := w.asked()
+		if made := got["docker POST /networks/create"]; made < 5 || made > 8 {
+			t.Errorf("it was made %d times in three hours", made)
+		}
+		if got[connects] > 3*8 || got[npmPuts] > 8 {
+			t.Errorf("in three hours: %v", got)
+		}
+		w.wantFound("Contested", "removing the network no502")
+		pass(4 * time.Hour)
+		g.holds("a war over the network")
+	})
+}
