@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -151,7 +152,7 @@ const textWidth = 80
 func historyText(entries []report.Entry, f report.Filter) string {
 	var out strings.Builder
 	line := func(text string) {
-		runes := []rune(text)
+		runes := []rune(strings.Map(printable, text))
 		for len(runes) > textWidth {
 			out.WriteString(string(runes[:textWidth]) + "\n")
 			runes = append([]rune("        "), runes[textWidth:]...)
@@ -192,6 +193,14 @@ func historyText(entries []report.Entry, f report.Filter) string {
 		}
 	}
 	return out.String()
+}
+
+// printable keeps what somebody typed in NPM from steering a terminal.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
 }
 
 // became says what a field was and is, in one line where that fits.
@@ -251,6 +260,10 @@ func did(e report.Entry) (did, what string) {
 		return "saved again the", host
 	case api.OpCertificate:
 		return "asked for a certificate for the", host
+	case api.OpPatch:
+		if len(e.To) == 0 {
+			return "noted whose it is in the", host
+		}
 	}
 	return "changed the", host
 }

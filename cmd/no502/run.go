@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -33,6 +35,13 @@ func runCommand() *cobra.Command {
 		Short: "Run the controller: watch, attach, repair",
 	}, func(cmd *cobra.Command, s settings) error {
 		log := s.logger(cmd.ErrOrStderr())
+		// Rather collect garbage more often than be killed at the container's
+		// limit; GOMEMLIMIT counts more.
+		if limit, err := memlimit.Set(); err != nil {
+			log.V(1).Info("the container's memory limit is not known", "reason", err.Error())
+		} else if limit < math.MaxInt64 {
+			log.V(1).Info("keeping to a memory limit", "bytes", limit)
+		}
 		return run(cmd.Context(), s, machine(), log)
 	})
 }

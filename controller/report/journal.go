@@ -117,7 +117,7 @@ func (j *Journal) append(line []byte) error {
 		return err
 	}
 	size := info.Size()
-	if size >= rotateAt {
+	if size >= rotateAt { // two processes at the same moment would forget the old one early
 		if err := os.Rename(path, filepath.Join(j.dir, journalOld)); err != nil {
 			return err
 		}

@@ -81,9 +81,11 @@ func TestJournalRotates(t *testing.T) {
 	dir := t.TempDir()
 	j := NewJournal(logr.Discard())
 	j.Keep(dir)
-	const n = 8_000
+	const n = 4_000
 	for i := range n {
-		j.Record(moved(i, 1, 2))
+		c := moved(i, 1, 2)
+		c.Err = errors.New(strings.Repeat("x", errorLimit))
+		j.Record(c)
 	}
 	var total int64
 	for _, name := range []string{journalFile, journalOld} {

@@ -28,6 +28,7 @@ type world struct {
 	managed   string // the network that no502 makes, if any
 	scenes    atomic.Int32
 	subnet    int    // of Elsewhere
+	memory    int64  // that no502 may take, in bytes; 0: any
 	dressed   func() // before no502's container is started; nil: nothing
 
 	mu      sync.Mutex
@@ -78,7 +79,7 @@ func strikeShared() error {
 
 // worlds are their names. The place in the list gives each Elsewhere a subnet of
 // its own: with one that somebody chose, containers can be given addresses.
-var worlds = []string{"main", "noproc", "modes", "life", "foreign", "labels", "faults"}
+var worlds = []string{"main", "noproc", "modes", "life", "foreign", "labels", "faults", "memory"}
 
 func newWorld(ctx context.Context, name, net string) (*world, error) {
 	s, err := stage.Open(ctx, suite+"-"+name, "", nil)
@@ -164,7 +165,7 @@ func (w *world) controller(t *testing.T, env ...string) {
 		return
 	}
 	c := w.Controller(append([]string{"NO502_LOG_FORMAT=json", "NO502_NETWORK=" + w.managed}, env...)...)
-	c.Env = lastWins(c.Env)
+	c.Env, c.Memory = lastWins(c.Env), w.memory
 	if slices.Contains(env, withoutProc) {
 		c.Binds = slices.DeleteFunc(c.Binds, func(b string) bool { return strings.HasPrefix(b, "/proc:") })
 	}

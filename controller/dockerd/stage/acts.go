@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -123,6 +124,22 @@ func (s *Stage) State(ctx context.Context, name string) (*container.State, error
 		return nil, err
 	}
 	return c.State, nil
+}
+
+// Memory is what a container takes, in bytes: the files that it reads, which the
+// kernel may drop, and without them.
+func (s *Stage) Memory(ctx context.Context, name string) (all, anonymous uint64, err error) {
+	answer, err := s.docker.ContainerStatsOneShot(ctx, name)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer answer.Body.Close()
+	var stats container.StatsResponse
+	if err := json.NewDecoder(answer.Body).Decode(&stats); err != nil {
+		return 0, 0, err
+	}
+	m := stats.MemoryStats
+	return m.Usage, max(m.Stats["rss"], m.Stats["anon"]), nil // control groups of version 1, or 2
 }
 
 // Put writes a file into a container.
