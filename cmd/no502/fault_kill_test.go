@@ -159,6 +159,7 @@ func TestFaultKilledBetweenAnyTwoCalls(t *testing.T) {
 func killAt(t *testing.T, at int, after bool, check func(w *world)) (requests int) {
 	inBubble(t, func(t *testing.T, w *world) {
 		what := fmt.Sprintf("killed at request %d, after its effect: %v", at, after)
+		w.settings.poll, w.settings.resync = 2*time.Minute, 20*time.Minute // nobody else changes anything
 		w.startNPM()
 		g := w.guard()
 		w.toBeDone(g)
