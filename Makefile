@@ -65,9 +65,8 @@ reproducible: ## Build the program twice, and compare
 	test/reproducible
 
 .PHONY: sbom
-sbom: ## List what the program is made of in dist/no502.sbom.json (CycloneDX)
-	mkdir -p dist
-	GOFLAGS= CGO_ENABLED=0 go run $(SBOM_TOOL) app -json -licenses -noserial -notimestamp -main cmd/no502 -output dist/no502.sbom.json .
+sbom: build ## List what the program is made of in dist/no502.sbom.json (CycloneDX)
+	go run $(SBOM_TOOL) bin -json -noserial -notimestamp -version $(VERSION) -output dist/no502.sbom.json dist/image/no502
 
 .PHONY: build
 build: ## Build the program into dist/image/

@@ -46,7 +46,7 @@ type Route struct {
 	Grace            time.Duration
 }
 
-// SnippetLabel, under the prefix, says raw nginx configuration.
+// SnippetLabel is the label, under the prefix, that says raw nginx configuration.
 const SnippetLabel = "advanced-config"
 
 // What a Route's Certificate says besides a name or an id.

@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,10 +22,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: govulncheck -format json … | audit FILE")
 		os.Exit(2)
 	}
-	file, err := os.Open(os.Args[1])
+	list, err := os.ReadFile(os.Args[1])
 	if err == nil {
-		defer file.Close()
-		err = audit(os.Stdin, file, os.Stdout)
+		err = audit(os.Stdin, bytes.NewReader(list), os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "audit:", err)
