@@ -28,7 +28,6 @@ type guard struct {
 	bystanders map[string]json.RawMessage
 	there      []string          // rows of all hosts, as "proxy_host/7"
 	serves     map[string]string // container, by domain
-	again      map[string]int    // how often the same may be written more, by path
 }
 
 // first number of the hosts that nobody opted in.
@@ -58,7 +57,7 @@ func (w *world) guard() *guard {
 	w.person(http.MethodPost, "/nginx/streams", map[string]any{
 		"incoming_port": 5432, "forwarding_host": "192.0.2.8", "forwarding_port": 5432, "tcp_forwarding": true, "udp_forwarding": false}, nil)
 
-	g := &guard{w: w, bystanders: map[string]json.RawMessage{}, serves: map[string]string{}, again: map[string]int{}}
+	g := &guard{w: w, bystanders: map[string]json.RawMessage{}, serves: map[string]string{}}
 	for name, row := range w.npm.Snapshot() {
 		var r struct {
 			Meta struct{ No502 any } `json:"meta"`
@@ -97,10 +96,6 @@ func (g *guard) crowd(n int) {
 func (g *guard) mayGo(name string) {
 	g.there = slices.DeleteFunc(g.there, func(there string) bool { return there == name })
 }
-
-// mayRepeat allows n writes to a host of what it was told already: a fault made
-// it unsure whether that had come through.
-func (g *guard) mayRepeat(host, n int) { g.again[fmt.Sprintf("/nginx/proxy-hosts/%d", host)] += n }
 
 // holds lets time pass after a fault that is over, and checks all. What it
 // counts are the requests since the guard was made, or since world.asked.
@@ -147,9 +142,7 @@ func (g *guard) check(what string) {
 		}
 		said := c.Method + " " + c.Body
 		if last[path] == said && !person && c.Status < 300 && c.Status != 0 {
-			if g.again[path]--; g.again[path] < 0 {
-				g.w.t.Errorf("%s: %s was told again: %s", what, path, said)
-			}
+			g.w.t.Errorf("%s: %s was told again: %s", what, path, said)
 		}
 		if last[path] = said; c.Status >= 300 || c.Status == 0 {
 			last[path] = "" // it is not known, or known not, to have come through

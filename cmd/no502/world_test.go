@@ -366,9 +366,11 @@ func (w *world) visitPath(domain, path string) (status int, body string) {
 	r := httptest.NewRequest(http.MethodGet, "http://"+domain+path, nil)
 	answer := httptest.NewRecorder()
 	defer func() {
-		if p := recover(); p == http.ErrAbortHandler { // nginx closes the connection, or does not run
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler: // nginx closes the connection, or does not run
 			status, body = 0, "no answer"
-		} else if p != nil {
+		default:
 			panic(p)
 		}
 	}()
