@@ -30,6 +30,11 @@ unit: ## Run unit, property and fuzz-seed tests, without an Engine
 e2e: ## Run the end-to-end tests with a real Docker Engine
 	test/with-engine go test -count=1 -timeout 10m ./test/e2e/...
 
+.PHONY: soak
+soak: ## Try all faults at length, and write the README's reliability table
+	{ NO502_SOAK=1 go test -json -count=1 -timeout 20m -run '^TestFault' ./cmd/no502; \
+	  test/with-engine go test -json -count=1 -timeout 10m -run '^TestFault' ./test/e2e; } | go run ./test/soak README.md
+
 .PHONY: lint
 lint: $(LINT) ## Check style, and who imports whom
 	$(LINT) run

@@ -113,26 +113,36 @@ func (g *guard) holds(what string) {
 	}
 }
 
-// check is what must hold by now.
+// check is what must hold by now. Its last line is what `make soak` counts.
 func (g *guard) check(what string) {
 	g.w.t.Helper()
-	now := g.w.npm.Snapshot()
+	now, lost := g.w.npm.Snapshot(), 0
 	for name, row := range g.bystanders {
 		if string(now[name]) != string(row) {
+			lost++
 			g.w.t.Errorf("%s: %s is nobody's business, and was\n%s\nand is now\n%s", what, name, row, now[name])
 		}
 	}
 	for _, name := range g.there {
 		if _, still := now[name]; !still {
+			lost++
 			g.w.t.Errorf("%s: %s was deleted", what, name)
 		}
 	}
 	for _, domain := range slices.Sorted(maps.Keys(g.serves)) {
 		status, body := g.w.visit(domain)
 		if name := g.serves[domain]; status != http.StatusOK || !strings.HasPrefix(body, name+" answers") && body != "hello, "+domain+"\n" {
+			lost++
 			g.w.t.Errorf("%s: a visitor of %s gets %d %s, want %s", what, domain, status, strings.TrimSpace(body), name)
 		}
 	}
+	g.w.t.Logf("checked after %q: %d hosts, %d lost", what, len(g.there)+len(g.serves), lost)
+	g.repeated(what)
+}
+
+// repeated fails if NPM was told again what it had accepted.
+func (g *guard) repeated(what string) {
+	g.w.t.Helper()
 	last := map[string]string{}
 	for _, c := range g.w.npm.Calls() {
 		person := strings.HasSuffix(c.Path, "?person")

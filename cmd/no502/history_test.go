@@ -223,7 +223,7 @@ no502 changed the proxy host app1.example.com
 
 // A full disk harms nothing but the journal's file, which is said once; and the
 // file goes on when there is room again, with what it lacks.
-func TestFullDisk(t *testing.T) {
+func TestFaultFullDisk(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.settings.stateDir = t.TempDir()
 		file := filepath.Join(w.settings.stateDir, "journal.jsonl")

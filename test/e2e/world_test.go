@@ -146,14 +146,16 @@ func (w *world) bystanders(ctx context.Context) error {
 }
 
 // unchanged: no host outside the cases that are at work differs by a byte.
-func (w *world) unchanged(t *testing.T, rows map[int]string) {
+func (w *world) unchanged(t *testing.T, rows map[int]string) (lost int) {
 	t.Helper()
 	for id, was := range w.settled {
 		if now := rows[id]; now != was {
 			t.Errorf("a host outside this case changed:\nwas %s\nnow %s", was, now)
 			w.settled[id] = now // said once
+			lost++
 		}
 	}
+	return lost
 }
 
 // controller starts no502, once for all tests in this world.
