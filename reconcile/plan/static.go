@@ -23,6 +23,7 @@ const staticGrace = 30 * time.Second
 func (j *judgement) statics() {
 	var missing []api.Static
 	var said []string
+	var leads []*api.Container
 	act, complete := j.act, true
 	for _, st := range j.h.Statics() {
 		n := j.lookUp(st.Name)
@@ -41,6 +42,7 @@ func (j *judgement) statics() {
 			continue
 		}
 		j.v.Static = append(j.v.Static, n.addrs...)
+		leads = append(leads, n.known...)
 	}
 	j.v.OptedIn = j.v.OptedIn || act
 	switch {
@@ -49,7 +51,7 @@ func (j *judgement) statics() {
 		j.withoutStatic(missing, said, act)
 	case complete:
 		slices.SortFunc(j.v.Static, netip.Addr.Compare)
-		j.staleStatic(act)
+		j.staleStatic(leads, act)
 	default:
 		j.v.Static = nil
 	}
@@ -134,11 +136,11 @@ func (j *judgement) withoutStatic(missing []api.Static, said []string, act bool)
 	}
 }
 
-// staleStatic saves a host again whose names have other addresses than when
-// nginx loaded them.
-func (j *judgement) staleStatic(act bool) {
+// staleStatic saves a host again whose names lead elsewhere than when nginx
+// loaded them, once what they lead to stays.
+func (j *judgement) staleStatic(leads []*api.Container, act bool) {
 	was, known := j.s.Loaded[j.v.Key]
-	if !known || !was.Stale && slices.Equal(was.Addrs, j.v.Static) {
+	if !known || !was.Stale && slices.Equal(was.Addrs, j.v.Static) || !j.stays(leads) {
 		return
 	}
 	names := make([]string, 0, 1)
