@@ -52,6 +52,7 @@ func (e *Engine) subscribe(ctx context.Context) (*stream, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	late := time.AfterFunc(callTimeout, cancel)
+	e.http.streams.Store(false)
 	s := &stream{cancel: cancel}
 	s.messages, s.errs = e.docker.Events(ctx, events.ListOptions{
 		Since:   fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond()),
@@ -61,13 +62,12 @@ func (e *Engine) subscribe(ctx context.Context) (*stream, error) {
 		s.close()
 		return nil, fmt.Errorf("subscribe to the Docker Engine's events: no answer within %v", callTimeout)
 	}
-	select {
-	case err := <-s.errs:
-		s.close()
-		return nil, fmt.Errorf("subscribe to the Docker Engine's events: %w", e.explain(orEnded(err)))
-	default:
+	if e.http.streams.Load() {
 		return s, nil
 	}
+	err = <-s.errs
+	s.close()
+	return nil, fmt.Errorf("subscribe to the Docker Engine's events: %w", e.explain(orEnded(err)))
 }
 
 // close ends the stream and waits for the client's goroutine.

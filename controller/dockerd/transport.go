@@ -3,6 +3,7 @@ package dockerd
 import (
 	"mime"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,12 +16,18 @@ type transport struct {
 	base  *http.Transport
 	date  atomic.Pointer[time.Time]
 	ahead atomic.Int64 // a time.Duration
+	// streams: the last request for events was granted. The client hands over its
+	// failure a moment after its channels.
+	streams atomic.Bool
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	began := time.Now()
 	resp, err := t.base.RoundTrip(req)
+	if strings.HasSuffix(req.URL.Path, "/events") {
+		t.streams.Store(err == nil && resp.StatusCode == http.StatusOK)
+	}
 	if err != nil {
 		return nil, err
 	}
