@@ -322,3 +322,26 @@ func TestCovers(t *testing.T) {
 		}
 	}
 }
+
+// Raw nginx configuration is told apart, and not shown: people keep passwords in it.
+func TestRawConfigurationIsNotShown(t *testing.T) {
+	const secret = "proxy_set_header Authorization \"Basic c2VjcmV0\";\nallow all;"
+	row := Fields{FieldAdvanced: secret, FieldLocations: []Location{{Path: "/a", Scheme: "http", Host: "a", Port: 80, Advanced: secret}}}
+	for name, value := range row {
+		if got := Show(name, value); strings.Contains(got, "c2VjcmV0") || !strings.Contains(got, "2 lines of nginx configuration (") {
+			t.Errorf("%s: %s", name, got)
+		}
+		if got := Show(name, row.Shown()[name]); strings.Contains(got, "c2VjcmV0") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if row.Text(FieldAdvanced) != secret || row.Locations()[0].Advanced != secret {
+		t.Error("the fields themselves are changed")
+	}
+	if Show(FieldAdvanced, "a;") == Show(FieldAdvanced, "b;") {
+		t.Error("two texts look the same")
+	}
+	if got := Show(FieldLocations, []Location{{Path: "/a", Scheme: "http", Host: "$no502_a", Port: 80, Advanced: `set $no502_a "web";`}}); !strings.Contains(got, `set $no502_a "web";`) {
+		t.Errorf("what no502 itself writes: %s", got)
+	}
+}

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +26,7 @@ func describeChange(from, to Fields) string {
 			continue
 		}
 		if !from.Says(name, to[name]) {
-			parts = append(parts, fmt.Sprintf("%s %s instead of %s", name, Show(to[name]), Show(from[name])))
+			parts = append(parts, fmt.Sprintf("%s %s instead of %s", name, Show(name, to[name]), Show(name, from[name])))
 		}
 	}
 	if endpoint && to.Endpoint() != from.Endpoint() {
@@ -49,13 +51,14 @@ func describeNew(to Fields) string {
 				continue
 			}
 		}
-		parts = append(parts, name+" "+Show(to[name]))
+		parts = append(parts, name+" "+Show(name, to[name]))
 	}
 	return strings.Join(parts, "; ")
 }
 
-// Show is a field's value in a line.
-func Show(value any) string {
+// Show is a field's value in a line. Of raw nginx configuration, in which people
+// keep passwords, only how much of it there is, and which.
+func Show(name string, value any) string {
 	switch v := value.(type) {
 	case nil:
 		return "nothing"
@@ -66,14 +69,39 @@ func Show(value any) string {
 		for i, l := range v {
 			paths[i] = fmt.Sprintf("%s to %s://%s:%d%s", l.Path, l.Scheme, l.Host, l.Port, l.ForwardPath)
 			if l.Advanced != "" {
-				paths[i] += " {" + bounded(strings.ReplaceAll(l.Advanced, "\n", " ")) + "}"
+				paths[i] += " {" + snippet(l.Advanced) + "}"
 			}
 		}
 		return "[" + strings.Join(paths, ", ") + "]"
 	case string:
+		if name == FieldAdvanced {
+			return snippet(v)
+		}
 		return fmt.Sprintf("%q", bounded(v))
 	}
 	return fmt.Sprint(value)
+}
+
+// Variable begins the nginx variables that no502 sets in locations.
+const Variable = "$no502_"
+
+// snippet tells one raw configuration from another without showing it.
+func snippet(s string) string {
+	text := strings.TrimSpace(s)
+	switch {
+	case text == "":
+		return `""`
+	case strings.HasPrefix(text, "set "+Variable):
+		return bounded(strings.ReplaceAll(text, "\n", " "))
+	case !strings.Contains(text, "\n") && markOf(strings.TrimPrefix(text, "#")) != MarkNone:
+		return fmt.Sprintf("%q", bounded(text))
+	}
+	lines := "1 line"
+	if n := strings.Count(text, "\n"); n > 0 {
+		lines = fmt.Sprintf("%d lines", n+1)
+	}
+	sum := sha256.Sum256([]byte(text))
+	return fmt.Sprintf("%s of nginx configuration (%x)", lines, sum[:3])
 }
 
 // bounded is a text as far as it fits into a line: raw configuration may be long.
@@ -83,4 +111,25 @@ func bounded(s string) string {
 		return strings.ToValidUTF8(s[:limit], "") + "…"
 	}
 	return s
+}
+
+// Shown are the fields for programs to read, with raw nginx configuration as Show
+// has it.
+func (f Fields) Shown() Fields {
+	if f == nil {
+		return nil
+	}
+	shown := f.With(nil)
+	if text, said := shown[FieldAdvanced].(string); said {
+		shown[FieldAdvanced] = snippet(text)
+	}
+	if list := slices.Clone(shown.Locations()); len(list) > 0 {
+		for i := range list {
+			if list[i].Advanced != "" {
+				list[i].Advanced = snippet(list[i].Advanced)
+			}
+		}
+		shown[FieldLocations] = list
+	}
+	return shown
 }

@@ -162,7 +162,7 @@ func printJSON(w io.Writer, p api.Plan) error {
 			x.Host = a.Host.String()
 		}
 		if a.Op != api.OpResave {
-			x.From, x.To = a.From, a.To
+			x.From, x.To = a.From.Shown(), a.To.Shown()
 		}
 		out.Actions = append(out.Actions, x)
 	}

@@ -95,7 +95,7 @@ func undone(w io.Writer, h *api.Host, was api.Fields) error {
 		switch name {
 		case api.FieldScheme, api.FieldHost, api.FieldPort, api.FieldAdvanced:
 		default:
-			fmt.Fprintf(&text, "  %s: %s\n", name, api.Show(was[name]))
+			fmt.Fprintf(&text, "  %s: %s\n", name, api.Show(name, was[name]))
 		}
 	}
 	fmt.Fprintf(&text, "Its Advanced tab now says %q, so no502 leaves it alone. Remove that line to have it looked after again.\n", markOff)

@@ -70,7 +70,7 @@ func (j *judgement) location(l intent.Location, have *api.Location) (made api.Lo
 		return made, false
 	}
 	j.v.Others = append(j.v.Others, found[0].Identity())
-	variable := "$no502_" + strings.ReplaceAll(l.Name, "-", "_")
+	variable := api.Variable + strings.ReplaceAll(l.Name, "-", "_")
 	var now api.Endpoint
 	if have != nil {
 		now = api.Endpoint{Scheme: have.Scheme, Host: valueOf(variable, have.Advanced)}
