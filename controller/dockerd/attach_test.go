@@ -30,6 +30,7 @@ var (
 func (r *rig) proxy() string {
 	r.t.Helper()
 	r.must(r.CreateNetwork(r.t.Context(), "no502", subnet, map[string]string{"no502.managed": "true"}))
+	synctest.Wait() // its own event is handled
 	var id string
 	r.View(func(now *api.Engine) { id = now.NetworkByName("no502").ID })
 	return id
