@@ -1,7 +1,12 @@
 package probe
 
 import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -93,6 +98,51 @@ func TestProve(t *testing.T) {
 				t.Errorf("works: %t", got.Works())
 			}
 		})
+	}
+}
+
+// A redirection to https is followed, to the same domain only, and whatever the
+// certificate; what TLS cannot do is the answer.
+func TestProveFollowsToTLS(t *testing.T) {
+	docker := dockerdtest.New(dockerdtest.Options{})
+	t.Cleanup(docker.Close)
+	if _, err := docker.AddApp("no502", dockerdtest.App{}); err != nil {
+		t.Fatal(err)
+	}
+	box := docker.Box("no502")
+	to := map[string]string{"ok.example.com": "https://ok.example.com/", "away.example.com": "https://login.example.com/", "broken.example.com": "https://broken.example.com/"}
+	serve := func(port string, h http.HandlerFunc, certificate *tls.Certificate) {
+		t.Helper()
+		l, err := box.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if certificate != nil {
+			l = tls.NewListener(l, &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				if hello.ServerName == "ok.example.com" {
+					return certificate, nil
+				}
+				return nil, errors.New("no such host")
+			}})
+		}
+		server := http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
+		go server.Serve(l) //nolint:errcheck // ends with the test
+		t.Cleanup(func() { server.Close() })
+	}
+	unstarted := httptest.NewTLSServer(nil)
+	unstarted.Close()
+	serve("80", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to[r.Host], http.StatusMovedPermanently) }, nil)
+	serve("443", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("by TLS")) }, &unstarted.TLS.Certificates[0])
+	serve("8080", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("by TLS")) }, nil)
+	p := New(Options{DialContext: box.DialContext})
+	at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port) }
+	for domain, want := range map[string]api.Answer{
+		"ok.example.com": {Status: 200}, "away.example.com": {Status: 301}, "broken.example.com": {Err: "tls: internal error"},
+	} {
+		got := p.Prove(t.Context(), api.ProofTarget{Host: api.HostKey(1), Domain: domain, HTTP: at(80), HTTPS: at(443), Direct: at(8080)})
+		if got.Through != want || got.Works() != (want.Err == "") {
+			t.Errorf("%s: %+v, works: %t, want %+v", domain, got, got.Works(), want)
+		}
 	}
 }
 
