@@ -36,11 +36,12 @@ func (j *judgement) statics() {
 		for _, c := range n.known {
 			j.v.Others = append(j.v.Others, c.Identity())
 		}
-		if len(n.addrs) == 0 {
+		if !n.answered {
 			missing = append(missing, st)
-			said = append(said, fmt.Sprintf("%s names %s, %s", st.Where, st.Name, n.why()))
+			said = append(said, fmt.Sprintf("%s names %s, and %s", st.Where, st.Name, n.why()))
 			continue
 		}
+		complete = complete && len(n.addrs) > 0 // just attached: its address is not known yet
 		j.v.Static = append(j.v.Static, n.addrs...)
 		leads = append(leads, n.known...)
 	}
@@ -65,8 +66,10 @@ func (j *judgement) mayWrite() bool {
 // name is what Docker knows of a name that nginx looks up.
 type name struct {
 	known []*api.Container // that have it on a network of NPM's, running or not
-	addrs []netip.Addr     // of those that run: what Docker's DNS answers
-	gone  bool             // nobody has it now, and it led somewhere before
+	addrs []netip.Addr     // of those that run
+	// answered: Docker's DNS has it. Gone: nobody has it now, and it led somewhere
+	// before.
+	answered, gone bool
 }
 
 // lookUp asks for a name as nginx would. A name that no container has on a
@@ -78,11 +81,9 @@ func (j *judgement) lookUp(what string) (n name) {
 			continue
 		}
 		n.known = append(n.known, c)
-		for _, a := range j.t.SharedWith(c) {
-			if a.IPv4.IsValid() {
-				n.addrs = append(n.addrs, a.IPv4)
-				break
-			}
+		n.answered = n.answered || c.Up() || c.State.Status == api.Paused
+		if addr := j.address(c); addr.IsValid() {
+			n.addrs = append(n.addrs, addr)
 		}
 	}
 	_, was := j.s.Engine.Former(what)
@@ -93,9 +94,9 @@ func (j *judgement) lookUp(what string) (n name) {
 
 func (n name) why() string {
 	if n.gone {
-		return "and there is no container of that name any more"
+		return "there is no container of that name any more"
 	}
-	return fmt.Sprintf("and the container %s is %s", n.known[0].Name, n.known[0].State.Status)
+	return down(n.known[0]).Message
 }
 
 // withoutStatic switches a host off before the names that are missing keep NPM
@@ -158,7 +159,7 @@ func (j *judgement) awaits() (missing []string) {
 	now := j.h.Statics()
 	for _, what := range j.h.Ownership.Missing {
 		named := slices.ContainsFunc(now, func(st api.Static) bool { return st.Name == what })
-		if named && len(j.lookUp(what).addrs) == 0 {
+		if named && !j.lookUp(what).answered {
 			missing = append(missing, what)
 		}
 	}
