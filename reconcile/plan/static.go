@@ -23,15 +23,15 @@ const staticGrace = 30 * time.Second
 func (j *judgement) statics() {
 	var missing []api.Static
 	var said []string
-	act, complete := j.act, true
+	act, denied, complete := j.act, j.denied(), true
 	for _, st := range j.h.Statics() {
 		n := j.lookUp(st.Name)
 		if len(n.known) == 0 && !n.gone {
 			complete = false // another machine's: nothing is known of it
 			continue
 		}
-		enabled, denied := resolve.Enabled(n.known, j.p)
-		act = (act || enabled && j.mayWrite()) && !denied
+		enabled, no := resolve.Enabled(n.known, j.p)
+		act, denied = act || enabled && j.mayWrite(), denied || no
 		for _, c := range n.known {
 			j.v.Others = append(j.v.Others, c.Identity())
 		}
@@ -42,6 +42,7 @@ func (j *judgement) statics() {
 		}
 		j.v.Static = append(j.v.Static, n.addrs...)
 	}
+	act = act && !denied
 	j.v.OptedIn = j.v.OptedIn || act
 	switch {
 	case len(missing) > 0:
@@ -53,6 +54,13 @@ func (j *judgement) statics() {
 	default:
 		j.v.Static = nil
 	}
+}
+
+// denied: what the host means says to be left alone, which outweighs all that its
+// other names say.
+func (j *judgement) denied() bool {
+	_, denied := resolve.Enabled(j.replicas(), j.p)
+	return denied || j.claim != nil && j.deniedBy(j.claim.Lead) != nil
 }
 
 // mayWrite: nobody else keeps the host, and nothing in it says to leave it alone.
