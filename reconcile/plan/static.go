@@ -116,6 +116,7 @@ func (j *judgement) withoutStatic(missing []api.Static, said []string, act bool)
 	}
 	idle := api.Idle{Why: api.DisabledStatic}
 	o := j.h.OwnedBy(j.p.Instance)
+	j.overruled = j.overruled || o != nil && o.Disabled == api.DisabledStatic && !o.Disabling
 	if act = act && (o == nil || o.Disabled == "" || o.Disabling); act {
 		f.Fix = fmt.Sprintf("no502 switches the host off after %v, and on again when the name is back", staticGrace)
 		j.v.Idle = idle
