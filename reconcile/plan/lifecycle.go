@@ -230,7 +230,7 @@ func (j *judgement) back() {
 	case j.v.Key.Kind == api.KindDeadHost:
 		j.remove(api.HostBack, nil, nil) // and then it is made anew
 	default:
-		j.builder.act(api.Action{
+		j.patch(api.Action{
 			Op: api.OpEnable, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{api.HostBack},
 			From: from, To: to, Ownership: own,
 		})
