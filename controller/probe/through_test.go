@@ -68,12 +68,12 @@ func TestProve(t *testing.T) {
 			api.Proof{Through: api.Answer{Status: 418}, Direct: api.Answer{Status: 418}}, true},
 		{"another port", "port.example.com", npmtest.ProxyHost{ForwardHost: at("web").String(), ForwardPort: 81},
 			api.Proof{Through: api.Answer{Status: 502}, Direct: api.Answer{Status: 200},
-				Log: "connect() failed (111: Connection refused) while connecting to upstream http://" + at("web").String() + ":81/"}, false},
+				Log: "connect() failed (111: Connection refused) while connecting to upstream http://" + at("web").String() + ":81"}, false},
 		{"another name", "name.example.com", npmtest.ProxyHost{ForwardHost: "nobody", ForwardPort: 8080},
 			api.Proof{Through: api.Answer{Status: 502}, Direct: api.Answer{Status: 200}, Log: "nobody could not be resolved (3: Host not found)"}, false},
 		{"turned away", "closed.example.com", npmtest.ProxyHost{ForwardHost: at("web").String(), ForwardPort: 8080},
 			api.Proof{Through: api.Answer{Status: 502}, Direct: api.Answer{Status: 200},
-				Log: "upstream prematurely closed connection while reading response header from upstream http://" + at("web").String() + ":8080/"}, false},
+				Log: "upstream prematurely closed connection while reading response header from upstream http://" + at("web").String() + ":8080"}, false},
 		{"an access rule", "list.example.com", npmtest.ProxyHost{ForwardHost: at("web").String(), ForwardPort: 8080, AdvancedConfig: "location / { return 403; }"},
 			api.Proof{Through: api.Answer{Status: 403}, Direct: api.Answer{Status: 200}}, true},
 		{"not served", "off.example.com", npmtest.ProxyHost{ForwardHost: at("web").String(), ForwardPort: 8080, Disabled: true},
@@ -114,8 +114,8 @@ func TestProveWithoutAnswer(t *testing.T) {
 
 func TestReasonOfAnErrorLine(t *testing.T) {
 	const line = `2026/11/22 22:25:42 [error] 241#241: *153 connect() failed (111: Connection refused) while connecting to upstream, ` +
-		`client: 172.25.0.1, server: hostport.test, request: "GET / HTTP/1.1", upstream: "http://172.25.0.8:18080/", host: "hostport.test"`
-	if got := reason(line); got != "connect() failed (111: Connection refused) while connecting to upstream http://172.25.0.8:18080/" {
+		`client: 172.25.0.1, server: hostport.test, request: "GET /in?token=x HTTP/1.1", upstream: "http://172.25.0.8:18080/in?token=x", host: "hostport.test"`
+	if got := reason(line); got != "connect() failed (111: Connection refused) while connecting to upstream http://172.25.0.8:18080" {
 		t.Error(got)
 	}
 }
