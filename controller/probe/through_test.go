@@ -1,6 +1,8 @@
 package probe
 
 import (
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -109,6 +111,32 @@ func TestProveWithoutAnswer(t *testing.T) {
 	refused := api.Answer{Err: "connection refused"}
 	if diff := cmp.Diff(api.Proof{Through: refused, Direct: refused}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What a backend sends in place of an answer may be of any length; little of it is
+// read, and less is told.
+func TestProveRubbish(t *testing.T) {
+	for _, sends := range []string{strings.Repeat("\x01", 8<<20) + "\r\n\r\n", strings.Repeat("\x01", 1000) + "\r\n\r\n"} {
+		backend, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { backend.Close() })
+		go func() {
+			conn, err := backend.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_, _ = conn.Read(make([]byte, 1000))
+			_, _ = io.WriteString(conn, sends)
+		}()
+		p := New(Options{})
+		got := p.visit(t.Context(), "http", netip.MustParseAddrPort(backend.Addr().String()), "a.example.com")
+		if got.Err == "" || len(got.Err) > 200 {
+			t.Errorf("%d bytes: told %d", len(sends), len(got.Err))
+		}
 	}
 }
 
