@@ -84,11 +84,8 @@ func (j *judgement) lookUp(what string) (n name) {
 			continue
 		}
 		n.known = append(n.known, c)
-		for _, a := range j.t.SharedWith(c) {
-			if a.IPv4.IsValid() {
-				n.addrs = append(n.addrs, a.IPv4)
-				break
-			}
+		if addr := j.address(c); addr.IsValid() {
+			n.addrs = append(n.addrs, addr)
 		}
 	}
 	_, was := j.s.Engine.Former(what)
