@@ -64,7 +64,7 @@ func (w *world) changed() (all []string) {
 }
 
 // A container crashes once a second for a minute. With another address each time,
-// since another one takes the free one, that is worth two writes: nginx looks the
+// since another one takes the free one, that is worth two writes to each host: nginx looks the
 // name up itself; a stream is not written either before its service stays. In the
 // end visitors get it as soon as it does.
 func TestFaultCrashLoop(t *testing.T) {
@@ -74,6 +74,8 @@ func TestFaultCrashLoop(t *testing.T) {
 			c.Labels = map[string]string{"no502.enable": "true", "no502.tcp.stream": "5433", "no502.tcp.port": "8080"}
 		})
 		w.host(1, "web", 8080)
+		w.app("steady", "proxy")
+		w.withLocation(9, "shop.example.com", "steady", "web")
 		g := w.guard()
 		g.expects("app1.example.com", "web")
 		w.start()
@@ -99,13 +101,14 @@ func TestFaultCrashLoop(t *testing.T) {
 		}
 		pass(2 * time.Second)
 		w.wantAnswer("as soon as it stays", "app1.example.com", "web")
+		w.wantUnder("as soon as it stays", "shop.example.com", "/api", "web")
 		for _, s := range w.rows("streams") {
 			if s["incoming_port"] == 5433.0 && s["forwarding_host"] != was {
 				t.Errorf("the stream leads to %v, want %s", s["forwarding_host"], was)
 			}
 		}
 		got := w.writes()
-		if t.Logf("60 restarts: %v", got); got["PUT proxy-hosts/{id}"] > 2 || got["PUT streams/{id}"] > 2 {
+		if t.Logf("60 restarts: %v", got); got["PUT proxy-hosts/{id}"] > 4 || got["PUT streams/{id}"] > 2 {
 			t.Errorf("wrote %v", got)
 		}
 		g.holds("a crash loop")

@@ -23,6 +23,7 @@ const staticGrace = 30 * time.Second
 func (j *judgement) statics() {
 	var missing []api.Static
 	var said []string
+	var at []*api.Container
 	act, denied, complete := j.act, j.denied(), true
 	for _, st := range j.h.Statics() {
 		n := j.lookUp(st.Name)
@@ -32,6 +33,7 @@ func (j *judgement) statics() {
 		}
 		enabled, no := resolve.Enabled(n.known, j.p)
 		act, denied = act || enabled && j.mayWrite(), denied || no
+		at = append(at, n.known...)
 		for _, c := range n.known {
 			j.v.Others = append(j.v.Others, c.Identity())
 		}
@@ -50,7 +52,7 @@ func (j *judgement) statics() {
 		j.withoutStatic(missing, said, act)
 	case complete:
 		slices.SortFunc(j.v.Static, netip.Addr.Compare)
-		j.staleStatic(act)
+		j.staleStatic(at, act)
 	default:
 		j.v.Static = nil
 	}
@@ -141,10 +143,10 @@ func (j *judgement) withoutStatic(missing []api.Static, said []string, act bool)
 }
 
 // staleStatic saves a host again whose names have other addresses than when
-// nginx loaded them.
-func (j *judgement) staleStatic(act bool) {
+// nginx loaded them, once those stay.
+func (j *judgement) staleStatic(at []*api.Container, act bool) {
 	was, known := j.s.Loaded[j.v.Key]
-	if !known || !was.Stale && slices.Equal(was.Addrs, j.v.Static) {
+	if !known || !was.Stale && slices.Equal(was.Addrs, j.v.Static) || !j.stays(at) {
 		return
 	}
 	names := make([]string, 0, 1)
