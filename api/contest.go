@@ -31,7 +31,7 @@ func (d Difference) String() string {
 	if e, ok := d.To.(Endpoint); ok {
 		return fmt.Sprintf("it forwards to %s instead of %s", d.From, e)
 	}
-	return fmt.Sprintf("%s is %s instead of %s", d.Fields[0], Show(d.From), Show(d.To))
+	return fmt.Sprintf("%s is %s instead of %s", d.Fields[0], Told(d.Fields[0], d.From), Told(d.Fields[0], d.To))
 }
 
 // Subject of the difference, in a host, and the value that was there before.

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +26,7 @@ func describeChange(from, to Fields) string {
 			continue
 		}
 		if !from.Says(name, to[name]) {
-			parts = append(parts, fmt.Sprintf("%s %s instead of %s", name, Show(to[name]), Show(from[name])))
+			parts = append(parts, fmt.Sprintf("%s %s instead of %s", name, Show(to[name]), Told(name, from[name])))
 		}
 	}
 	if endpoint && to.Endpoint() != from.Endpoint() {
@@ -74,6 +76,43 @@ func Show(value any) string {
 		return fmt.Sprintf("%q", bounded(v))
 	}
 	return fmt.Sprint(value)
+}
+
+// Told is a field's value of which somebody else may be the author: as Show has
+// it, but without raw nginx configuration, which may hold a password.
+func Told(name string, value any) string {
+	switch v := value.(type) {
+	case string:
+		if name == FieldAdvanced && strings.TrimSpace(v) != "" {
+			return unsaid(v)
+		}
+	case []Location:
+		told := slices.Clone(v)
+		for i := range told {
+			told[i].Advanced = unsaid(v[i].Advanced)
+		}
+		return Show(told)
+	}
+	return Show(value)
+}
+
+// unsaid is nginx configuration so that one can be told from another, with
+// no502's own marks.
+func unsaid(config string) string {
+	var marks []string
+	var rest strings.Builder
+	for line := range strings.Lines(config) {
+		comment, is := strings.CutPrefix(strings.TrimSpace(line), "#")
+		if is && markOf(comment) != MarkNone {
+			marks = append(marks, fmt.Sprintf("%q", bounded("#"+comment)))
+			continue
+		}
+		rest.WriteString(line)
+	}
+	if text := strings.TrimSpace(rest.String()); text != "" {
+		marks = append(marks, fmt.Sprintf("%d bytes of nginx configuration (%.4x)", len(text), sha256.Sum256([]byte(text))))
+	}
+	return strings.Join(marks, " and ")
 }
 
 // bounded is a text as far as it fits into a line: raw configuration may be long.

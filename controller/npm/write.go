@@ -146,7 +146,7 @@ func (c *Client) changes(before *api.Host, from, to api.Fields, own *api.Ownersh
 	for _, field := range from.Names() {
 		if !row.Says(field, from[field]) {
 			return change{}, fmt.Errorf("%s says %s %s, not %s: %w", name(before.Key()),
-				field, api.Show(row[field]), api.Show(from[field]), api.ErrStale)
+				field, api.Told(field, row[field]), api.Told(field, from[field]), api.ErrStale)
 		}
 	}
 	var err error

@@ -87,7 +87,7 @@ func show(some, row api.Fields) shown {
 				continue
 			}
 		}
-		all[name] = clip(api.Show(value), shownLimit)
+		all[name] = clip(api.Told(name, value), shownLimit)
 	}
 	return all
 }

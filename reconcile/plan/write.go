@@ -139,7 +139,7 @@ func (j *judgement) differs(row, diff api.Fields) {
 func differences(row, diff api.Fields) string {
 	said := make([]string, 0, len(diff))
 	for _, name := range diff.Names() {
-		said = append(said, fmt.Sprintf("%s is %s and should be %s", name, api.Show(row[name]), api.Show(diff[name])))
+		said = append(said, fmt.Sprintf("%s is %s and should be %s", name, api.Told(name, row[name]), api.Told(name, diff[name])))
 	}
 	return strings.Join(said, "; ")
 }
