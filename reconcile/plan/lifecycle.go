@@ -57,7 +57,13 @@ func (j *judgement) ended() bool {
 		j.due(over)
 	}
 	j.end(idle, grace, is)
-	return is || j.claim == nil
+	if !is && j.claim != nil {
+		return false
+	}
+	if j.h.Enabled && j.s.NPM.Stranded {
+		j.statics() // it keeps NPM from starting, and NPM does nothing else until then
+	}
+	return true
 }
 
 // end says what becomes of an idle host, and does it when its grace is over.
