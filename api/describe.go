@@ -69,13 +69,13 @@ func Show(name string, value any) string {
 		for i, l := range v {
 			paths[i] = fmt.Sprintf("%s to %s://%s:%d%s", l.Path, l.Scheme, l.Host, l.Port, l.ForwardPath)
 			if l.Advanced != "" {
-				paths[i] += " {" + snippet(l.Advanced) + "}"
+				paths[i] += " {" + unsaid(l.Advanced) + "}"
 			}
 		}
 		return "[" + strings.Join(paths, ", ") + "]"
 	case string:
-		if name == FieldAdvanced {
-			return snippet(v)
+		if name == FieldAdvanced && strings.TrimSpace(v) != "" {
+			return unsaid(v)
 		}
 		return fmt.Sprintf("%q", bounded(v))
 	}
@@ -85,23 +85,26 @@ func Show(name string, value any) string {
 // Variable begins the nginx variables that no502 sets in locations.
 const Variable = "$no502_"
 
-// snippet tells one raw configuration from another without showing it.
-func snippet(s string) string {
-	text := strings.TrimSpace(s)
-	switch {
-	case text == "":
-		return `""`
-	case strings.HasPrefix(text, "set "+Variable):
+// unsaid is nginx configuration so that one can be told from another, with
+// no502's own marks.
+func unsaid(config string) string {
+	if text := strings.TrimSpace(config); text == "" || strings.HasPrefix(text, "set "+Variable) {
 		return bounded(strings.ReplaceAll(text, "\n", " "))
-	case !strings.Contains(text, "\n") && markOf(strings.TrimPrefix(text, "#")) != MarkNone:
-		return fmt.Sprintf("%q", bounded(text))
 	}
-	lines := "1 line"
-	if n := strings.Count(text, "\n"); n > 0 {
-		lines = fmt.Sprintf("%d lines", n+1)
+	var marks []string
+	var rest strings.Builder
+	for line := range strings.Lines(config) {
+		comment, is := strings.CutPrefix(strings.TrimSpace(line), "#")
+		if is && markOf(comment) != MarkNone {
+			marks = append(marks, fmt.Sprintf("%q", bounded("#"+comment)))
+			continue
+		}
+		rest.WriteString(line)
 	}
-	sum := sha256.Sum256([]byte(text))
-	return fmt.Sprintf("%s of nginx configuration (%x)", lines, sum[:3])
+	if text := strings.TrimSpace(rest.String()); text != "" {
+		marks = append(marks, fmt.Sprintf("%d bytes of nginx configuration (%.4x)", len(text), sha256.Sum256([]byte(text))))
+	}
+	return strings.Join(marks, " and ")
 }
 
 // bounded is a text as far as it fits into a line: raw configuration may be long.
@@ -121,12 +124,12 @@ func (f Fields) Shown() Fields {
 	}
 	shown := f.With(nil)
 	if text, said := shown[FieldAdvanced].(string); said {
-		shown[FieldAdvanced] = snippet(text)
+		shown[FieldAdvanced] = unsaid(text)
 	}
 	if list := slices.Clone(shown.Locations()); len(list) > 0 {
 		for i := range list {
 			if list[i].Advanced != "" {
-				list[i].Advanced = snippet(list[i].Advanced)
+				list[i].Advanced = unsaid(list[i].Advanced)
 			}
 		}
 		shown[FieldLocations] = list

@@ -166,6 +166,9 @@ func (a Action) Refusal() Key {
 	return a.Host
 }
 
+// Exactly is all that the action changes, for comparison: String cuts long texts.
+func (a Action) Exactly() string { return fmt.Sprint(a, a.To) } // maps are printed sorted
+
 // String is the action in one line, as people read it.
 func (a Action) String() string {
 	switch a.Op {

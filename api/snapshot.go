@@ -91,7 +91,7 @@ func (s *Snapshot) Fresh(at time.Time) bool {
 // Rejected is a change that was not accepted.
 type Rejected struct {
 	Hidden bool   // by NPM, as ErrHidden says; else by nginx
-	Change string // as Action.String has it
+	Change string // as Action.Exactly has it
 	Reason string
 	Times  int
 	Until  time.Time // when it may be tried again

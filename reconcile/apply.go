@@ -62,6 +62,7 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 		}
 	}
 	r.edits.begin(a)
+	err = api.ErrUnclear // should a panic be the end of it
 	defer func() { r.ended(a, err) }()
 	switch a.Op {
 	case api.OpCreateNetwork:

@@ -121,6 +121,25 @@ func TestRejectedChange(t *testing.T) {
 	})
 }
 
+// What was corrected is tried at once, wherever in a long text that was.
+func TestRejectedAndCorrected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, api.ModeRepair)
+		b.Policy.Snippets, b.Policy.TakeOver = true, true
+		b.npm.Certificates, b.npm.AccessLists = []api.Certificate{}, []api.AccessList{}
+		tries := 0
+		b.patch = func(api.Key, api.Endpoint) error { tries++; return api.ErrRejected }
+		long := strings.Repeat("# what it is for\n", 50)
+		for _, snippet := range []string{"nonsense on;", "nonsense on;", "gzip on;"} {
+			b.label("host=h1.example.com", "advanced-config="+long+snippet)
+			_, _ = b.Reconcile(t.Context(), host1)
+		}
+		if tries != 2 {
+			t.Errorf("%d tries of two changes", tries)
+		}
+	})
+}
+
 // While a host waits for its access list, NPM's lists are looked at often.
 func TestExpects(t *testing.T) {
 	b := newBed(t, api.ModeRepair)

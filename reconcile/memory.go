@@ -227,8 +227,8 @@ func (m *memory) refuse(a api.Action, err error, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	was, last := m.rejected[a.Refusal()], lastPause
-	if was.Change != a.String() {
-		was = api.Rejected{Change: a.String()}
+	if change := a.Exactly(); was.Change != change {
+		was = api.Rejected{Change: change}
 	}
 	if was.Hidden = errors.Is(err, api.ErrHidden); was.Hidden {
 		last = lastHiddenPause

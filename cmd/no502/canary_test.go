@@ -20,6 +20,7 @@ import (
 var canaries = map[string]string{
 	"NPM's password": testPassword, "a DNS provider's token": "canary-dns-6a33", "a certificate's private key": "canary-key-0c41",
 	"a visitor's password": "canary-visitor-77b0", "a container's environment": "canary-env-91fe",
+	"somebody's nginx configuration": "canary-nginx-52d8",
 }
 
 // refuses makes NPM refuse what is to be written below a path, with the words in
@@ -57,14 +58,14 @@ func TestNoSecretIsShown(t *testing.T) {
 		seen := tokens{seen: map[string]bool{}}
 		var outputs strings.Builder
 		look := func() {
-			for _, path := range []string{"/healthz", "/readyz", "/api/v1/verdicts", "/", "/debug/pprof/", "/metrics"} {
+			for _, path := range []string{"/healthz", "/readyz", "/api/v1/verdicts", "/api/v1/history", "/", "/debug/pprof/", "/metrics"} {
 				_, body := w.get(path)
 				outputs.WriteString(body)
 			}
 		}
 		w.start()
 		pass(time.Minute)
-		w.edit(1, map[string]any{"forward_host": "APP1"})
+		w.edit(1, map[string]any{"forward_host": "APP1", "advanced_config": `proxy_set_header Authorization "` + canaries["somebody's nginx configuration"] + `";`})
 		w.refuses("/nginx/certificates", &seen, credentials)
 		w.app("shop", "proxy", func(c *stage.Container) {
 			c.Env = append(c.Env, "DB_PASSWORD="+canaries["a container's environment"], "VIRTUAL_PORT=x")
@@ -109,7 +110,7 @@ func TestNoSecretIsShown(t *testing.T) {
 				t.Error("a token is shown")
 			}
 		}
-		for _, proof := range []string{"refused: ", " for (redacted)", "shop.example.com", "(redacted)"} {
+		for _, proof := range []string{"refused: ", " for (redacted)", "bytes of nginx configuration", "shop.example.com", "(redacted)"} {
 			if !strings.Contains(said, proof) || len(seen.seen) == 0 {
 				t.Errorf("the test tested nothing: %q is not in\n%s", proof, said)
 			}

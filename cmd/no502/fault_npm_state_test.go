@@ -87,6 +87,44 @@ func TestFaultDomainOfAHiddenHost(t *testing.T) {
 	})
 }
 
+// A host that no502 switched off comes back with labels that claim one domain
+// more, of a host that its user does not see.
+func TestFaultBackWithADomainOfAHiddenHost(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		const email = "small@example.com"
+		var user struct{ ID int }
+		w.person(http.MethodPost, "/users", map[string]any{
+			"name": "small", "nickname": "small", "email": email, "roles": []string{}, "is_disabled": false,
+			"auth": map[string]any{"type": "password", "secret": testPassword},
+		}, &user)
+		w.settings.npmEmail = email
+		w.startNPM()
+		w.npm.AddHost(npmtest.ProxyHost{ID: 50, DomainNames: []string{"other.example.com"}, ForwardHost: "192.0.2.9", ForwardPort: 80})
+		w.start()
+		web := shop("web", "no502.on-stop", "disable", "no502.grace", "1m")
+		w.up(web)
+		pass(time.Minute)
+		w.halt(web)
+		pass(10 * time.Minute)
+		w.log.take()
+		w.writes()
+		web.labels["no502.host"] = "web.example.com, other.example.com"
+		w.recreate(web)
+		pass(time.Hour)
+		said := w.log.take()
+		if n := len(with(said, "other.example.com is already in use by a host that user small@example.com does not see", "Item Visibility: All Items")); n != 1 {
+			t.Errorf("it was said %d times, in\n%s", n, strings.Join(said, ""))
+		}
+		got := w.writes()
+		if n := got["PUT proxy-hosts/{id}"]; n > 12 {
+			t.Errorf("%d tries in an hour: %v", n, got)
+		}
+		w.person(http.MethodDelete, "/nginx/proxy-hosts/50", nil, nil)
+		pass(11 * time.Minute)
+		w.wantAnswer("the domain is free", "other.example.com", "shop-web-1")
+	})
+}
+
 // firstUser is made by whoever opens the page of a new NPM first.
 func (w *world) firstUser() {
 	w.t.Helper()

@@ -155,7 +155,7 @@ func TestHistoryOfWritesAtOnce(t *testing.T) {
 		w.wantHistory("app1.example.com", `somebody in NPM changed the proxy host app1.example.com
     forward  http://app1:8080 → http://APP1:8080
 somebody in NPM changed the proxy host app1.example.com
-    advanced_config  "" → 1 line of nginx configuration (221b25)
+    advanced_config  "" → 8 bytes of nginx configuration (221b2576)
 no502 changed the proxy host app1.example.com
     forward  http://APP1:8080 → http://app1:8080
     because  ForwardHostCase

@@ -191,6 +191,19 @@ func TestPatchRefused(t *testing.T) {
 	})
 }
 
+// says writes into a host's Advanced tab.
+func says(mark string) func(*testing.T, *npmtest.Server, *bed) {
+	return func(t *testing.T, _ *npmtest.Server, admin *bed) {
+		if err := admin.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		err := admin.Patch(t.Context(), api.HostKey(1), nil, api.Fields{api.FieldAdvanced: mark}, admin.host(1).Ownership)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A host that is taken from us is not saved again.
 func TestMendGivesUp(t *testing.T) {
 	for name, take := range map[string]func(t *testing.T, s *npmtest.Server, admin *bed){
@@ -200,15 +213,8 @@ func TestMendGivesUp(t *testing.T) {
 		"deleted": func(t *testing.T, _ *npmtest.Server, admin *bed) {
 			admin.do(t, http.MethodDelete, hostPath(api.HostKey(1)))
 		},
-		"marked": func(t *testing.T, _ *npmtest.Server, admin *bed) {
-			if err := admin.Refresh(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			err := admin.Patch(t.Context(), api.HostKey(1), nil, api.Fields{api.FieldAdvanced: "# no502: off"}, admin.host(1).Ownership)
-			if err != nil {
-				t.Fatal(err)
-			}
-		},
+		"marked off":     says("# no502: off"),
+		"marked observe": says("# no502: observe"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

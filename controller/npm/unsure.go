@@ -111,14 +111,14 @@ func (c *Client) mend(ctx context.Context) {
 			}
 		})
 		var err error = api.ErrStale
-		if mark != api.MarkOff {
+		if mark != api.MarkOff && mark != api.MarkObserve {
 			err = c.Resave(ctx, key)
 		}
 		switch {
 		case err == nil:
 			c.log.Info("saved a host again, after a write without a clear answer", "host", key.String())
 			c.tell(key)
-		case errors.Is(err, api.ErrStale): // deleted, disabled or marked off: not ours any more
+		case errors.Is(err, api.ErrStale): // deleted, disabled or marked: not ours any more
 			c.drop(key)
 		default:
 			c.log.V(1).Info("saving a host again failed", "host", key.String(), "error", err.Error())

@@ -56,15 +56,17 @@ func (l errorLog) news(domain string) (last string) {
 }
 
 // reason is what an error line of nginx says, without its date, process and
-// connection ("2026/11/22 22:24:54 [error] 61#61: *7 …") and without the request.
+// connection ("2026/11/22 22:24:54 [error] 61#61: *7 …") and without the request,
+// which may be any visitor's, with a token of theirs in its address.
 func reason(line string) string {
 	if _, after, ok := strings.Cut(line, ": *"); ok {
 		_, line, _ = strings.Cut(after, " ")
 	}
 	said, request, _ := strings.Cut(strings.TrimSpace(line), ", client: ")
 	if _, upstream, ok := strings.Cut(request, `upstream: "`); ok {
-		upstream, _, _ = strings.Cut(upstream, `"`)
-		said += " " + upstream
+		scheme, rest, _ := strings.Cut(upstream, "://")
+		at, _, _ := strings.Cut(rest, "/")
+		said += " " + scheme + "://" + at
 	}
 	return said
 }

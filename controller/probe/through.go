@@ -25,6 +25,11 @@ const (
 	proofTimeout = 3 * time.Second
 	// proofLimit is how much of a page is compared.
 	proofLimit = 4 << 10
+	// headerLimit is how much of an answer comes before its page.
+	headerLimit = 64 << 10
+	// failureLimit is how much is told of an error, which may quote what a backend
+	// has sent.
+	failureLimit = 200
 	// nobody is a domain that no host serves (RFC 2606).
 	nobody = "no502-probe.invalid"
 	// servedBy is the header by which NPM's main locations say which host
@@ -84,7 +89,7 @@ func (p *Prober) visit(ctx context.Context, scheme string, at netip.AddrPort, do
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
 	transport := &http.Transport{
-		DisableKeepAlives: true,
+		DisableKeepAlives: true, MaxResponseHeaderBytes: headerLimit,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return p.opts.DialContext(ctx, network, at.String())
 		},
@@ -121,5 +126,6 @@ func failure(err error) string {
 	if errors.As(err, &op) {
 		err = op.Err
 	}
-	return strings.TrimPrefix(err.Error(), "connect: ")
+	said := strings.TrimPrefix(err.Error(), "connect: ")
+	return strings.ToValidUTF8(said[:min(len(said), failureLimit)], "")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -73,12 +74,12 @@ func TestProve(t *testing.T) {
 			api.Proof{Through: api.Answer{Status: 418}, Direct: api.Answer{Status: 418}}, true},
 		{"another port", "port.example.com", npmtest.ProxyHost{ForwardHost: at("web").String(), ForwardPort: 81},
 			api.Proof{Through: api.Answer{Status: 502}, Direct: api.Answer{Status: 200},
-				Log: "connect() failed (111: Connection refused) while connecting to upstream http://" + at("web").String() + ":81/"}, false},
+				Log: "connect() failed (111: Connection refused) while connecting to upstream http://" + at("web").String() + ":81"}, false},
 		{"another name", "name.example.com", npmtest.ProxyHost{ForwardHost: "nobody", ForwardPort: 8080},
 			api.Proof{Through: api.Answer{Status: 502}, Direct: api.Answer{Status: 200}, Log: "nobody could not be resolved (3: Host not found)"}, false},
 		{"turned away", "closed.example.com", npmtest.ProxyHost{ForwardHost: at("web").String(), ForwardPort: 8080},
 			api.Proof{Through: api.Answer{Status: 502}, Direct: api.Answer{Status: 200},
-				Log: "upstream prematurely closed connection while reading response header from upstream http://" + at("web").String() + ":8080/"}, false},
+				Log: "upstream prematurely closed connection while reading response header from upstream http://" + at("web").String() + ":8080"}, false},
 		{"an access rule", "list.example.com", npmtest.ProxyHost{ForwardHost: at("web").String(), ForwardPort: 8080, AdvancedConfig: "location / { return 403; }"},
 			api.Proof{Through: api.Answer{Status: 403}, Direct: api.Answer{Status: 200}}, true},
 		{"not served", "off.example.com", npmtest.ProxyHost{ForwardHost: at("web").String(), ForwardPort: 8080, Disabled: true},
@@ -131,7 +132,9 @@ func TestProveFollowsToTLS(t *testing.T) {
 	}
 	unstarted := httptest.NewTLSServer(nil)
 	unstarted.Close()
-	serve("80", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to[r.Host], http.StatusMovedPermanently) }, nil)
+	serve("80", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, to[r.Host], http.StatusMovedPermanently)
+	}, nil)
 	serve("443", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("by TLS")) }, &unstarted.TLS.Certificates[0])
 	serve("8080", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("by TLS")) }, nil)
 	p := New(Options{DialContext: box.DialContext})
@@ -162,10 +165,36 @@ func TestProveWithoutAnswer(t *testing.T) {
 	}
 }
 
+// What a backend sends in place of an answer may be of any length; little of it is
+// read, and less is told.
+func TestProveRubbish(t *testing.T) {
+	for _, sends := range []string{strings.Repeat("\x01", 8<<20) + "\r\n\r\n", strings.Repeat("\x01", 1000) + "\r\n\r\n"} {
+		backend, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { backend.Close() })
+		go func() {
+			conn, err := backend.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_, _ = conn.Read(make([]byte, 1000))
+			_, _ = io.WriteString(conn, sends)
+		}()
+		p := New(Options{})
+		got := p.visit(t.Context(), "http", netip.MustParseAddrPort(backend.Addr().String()), "a.example.com")
+		if got.Err == "" || len(got.Err) > 200 {
+			t.Errorf("%d bytes: told %d", len(sends), len(got.Err))
+		}
+	}
+}
+
 func TestReasonOfAnErrorLine(t *testing.T) {
 	const line = `2026/11/22 22:25:42 [error] 241#241: *153 connect() failed (111: Connection refused) while connecting to upstream, ` +
-		`client: 172.25.0.1, server: hostport.test, request: "GET / HTTP/1.1", upstream: "http://172.25.0.8:18080/", host: "hostport.test"`
-	if got := reason(line); got != "connect() failed (111: Connection refused) while connecting to upstream http://172.25.0.8:18080/" {
+		`client: 172.25.0.1, server: hostport.test, request: "GET /in?token=x HTTP/1.1", upstream: "http://172.25.0.8:18080/in?token=x", host: "hostport.test"`
+	if got := reason(line); got != "connect() failed (111: Connection refused) while connecting to upstream http://172.25.0.8:18080" {
 		t.Error(got)
 	}
 }

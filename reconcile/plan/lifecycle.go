@@ -57,7 +57,13 @@ func (j *judgement) ended() bool {
 		j.due(over)
 	}
 	j.end(idle, grace, is)
-	return is || j.claim == nil
+	if !is && j.claim != nil {
+		return false
+	}
+	if j.h.Enabled && j.s.NPM.Stranded {
+		j.statics() // it keeps NPM from starting, and NPM does nothing else until then
+	}
+	return true
 }
 
 // end says what becomes of an idle host, and does it when its grace is over.
@@ -230,7 +236,7 @@ func (j *judgement) back() {
 	case j.v.Key.Kind == api.KindDeadHost:
 		j.remove(api.HostBack, nil, nil) // and then it is made anew
 	default:
-		j.builder.act(api.Action{
+		j.patch(api.Action{
 			Op: api.OpEnable, Host: j.v.Key, Domain: j.v.Name, Because: []api.Code{api.HostBack},
 			From: from, To: to, Ownership: own,
 		})

@@ -24,15 +24,15 @@ func (j *judgement) statics() {
 	var missing []api.Static
 	var said []string
 	var leads []*api.Container
-	act, complete := j.act, true
+	act, denied, complete := j.act, j.denied(), true
 	for _, st := range j.h.Statics() {
 		n := j.lookUp(st.Name)
 		if len(n.known) == 0 && !n.gone {
 			complete = false // another machine's: nothing is known of it
 			continue
 		}
-		enabled, denied := resolve.Enabled(n.known, j.p)
-		act = (act || enabled && j.mayWrite()) && !denied
+		enabled, no := resolve.Enabled(n.known, j.p)
+		act, denied = act || enabled && j.mayWrite(), denied || no
 		for _, c := range n.known {
 			j.v.Others = append(j.v.Others, c.Identity())
 		}
@@ -45,6 +45,7 @@ func (j *judgement) statics() {
 		j.v.Static = append(j.v.Static, n.addrs...)
 		leads = append(leads, n.known...)
 	}
+	act = act && !denied
 	j.v.OptedIn = j.v.OptedIn || act
 	switch {
 	case len(missing) > 0:
@@ -56,6 +57,13 @@ func (j *judgement) statics() {
 	default:
 		j.v.Static = nil
 	}
+}
+
+// denied: what the host means says to be left alone, which outweighs all that its
+// other names say.
+func (j *judgement) denied() bool {
+	_, denied := resolve.Enabled(j.replicas(), j.p)
+	return denied || j.claim != nil && j.deniedBy(j.claim.Lead) != nil
 }
 
 // mayWrite: nobody else keeps the host, and nothing in it says to leave it alone.
@@ -111,6 +119,7 @@ func (j *judgement) withoutStatic(missing []api.Static, said []string, act bool)
 	}
 	idle := api.Idle{Why: api.DisabledStatic}
 	o := j.h.OwnedBy(j.p.Instance)
+	j.overruled = j.overruled || o != nil && o.Disabled == api.DisabledStatic && !o.Disabling
 	if act = act && (o == nil || o.Disabled == "" || o.Disabling); act {
 		f.Fix = fmt.Sprintf("no502 switches the host off after %v, and on again when the name is back", staticGrace)
 		j.v.Idle = idle

@@ -235,6 +235,9 @@ func (w *world) attachment(n *api.Network, c *api.Container, aliases []string, p
 			a.IPv4 = a.IPv4.Next()
 		}
 	}
+	if a.IPv4.Is6() {
+		a.IPv4, a.IPv6 = netip.Addr{}, a.IPv4
+	}
 	return a
 }
 

@@ -86,7 +86,7 @@ func (j *judgement) patch(a api.Action) {
 // and until when it is not to be tried again; zero: it is.
 func (b *builder) heldBack(a api.Action) (f *api.Finding, until time.Time) {
 	was, ok := b.s.Rejected[a.Refusal()]
-	if !ok || was.Change != a.String() {
+	if !ok || was.Change != a.Exactly() {
 		return nil, time.Time{}
 	}
 	if b.s.Now.Before(was.Until) {
