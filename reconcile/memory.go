@@ -214,27 +214,25 @@ func (m *memory) done(a api.Action, now time.Time) {
 	}
 }
 
-// The pause before a change is tried again that nginx did not accept; then
-// twice as long each time.
-const (
-	firstPause      = time.Minute
-	lastPause       = 4 * time.Hour
-	lastHiddenPause = 10 * time.Minute // which costs no host anything
+// The pauses before a change is tried again that was not accepted.
+var (
+	rejectedPauses = api.Backoff{First: time.Minute, Last: 4 * time.Hour}
+	hiddenPauses   = api.Backoff{First: time.Minute, Last: 10 * time.Minute} // such a try costs no host anything
 )
 
 // refuse remembers a change that nginx or NPM did not accept.
 func (m *memory) refuse(a api.Action, err error, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	was, last := m.rejected[a.Refusal()], lastPause
+	was, pauses := m.rejected[a.Refusal()], rejectedPauses
 	if was.Change != a.String() {
 		was = api.Rejected{Change: a.String()}
 	}
 	if was.Hidden = errors.Is(err, api.ErrHidden); was.Hidden {
-		last = lastHiddenPause
+		pauses = hiddenPauses
 	}
-	was.Reason, was.Until = err.Error(), now.Add(min(firstPause<<min(was.Times, 10), last))
 	was.Times++
+	was.Reason, was.Until = err.Error(), now.Add(pauses.After(was.Times))
 	m.rejected[a.Refusal()] = was
 }
 
