@@ -157,9 +157,9 @@ func (a Action) Key() Key {
 	return a.Host
 }
 
-// Refusal is the key by which it is remembered that the action was refused: that
-// of its host, or of one that is to be made with its domain for an id.
-func (a Action) Refusal() Key {
+// Rejection is the key of Snapshot.Rejected: that of the action's host, or of one
+// that is to be made with its domain for an id.
+func (a Action) Rejection() Key {
 	if a.Op == OpCreate {
 		return Key{Kind: a.Host.Kind, ID: a.Domain}
 	}

@@ -51,9 +51,9 @@ type Snapshot struct {
 	// and a person has to look.
 	Deletes   int
 	Landslide bool
-	// Rejected is, by host, the last change that nginx did not accept, of which
-	// each try takes the host off line for a moment, or NPM, for a host that is
-	// not seen. Of a host that is to be made it is by Action.Refusal.
+	// Rejected is, by Action.Rejection, the last change that was not accepted: by
+	// nginx, of which each try takes the host off line for a moment, or by NPM,
+	// since a host that is not seen has the domain.
 	Rejected map[Key]Rejected
 	// Moved is, by host, how often it was written lately since its service had
 	// moved.

@@ -88,10 +88,10 @@ func (r *Reconciler) do(ctx context.Context, key api.Key, a api.Action) (err err
 	}
 	switch {
 	case errors.Is(err, api.ErrHidden): // a person's to mend, as the next plan says
-		r.memory.refuse(a, err, time.Now())
+		r.memory.reject(a, err, time.Now())
 		return api.ErrStale
 	case errors.Is(err, api.ErrRejected) && a.Op == api.OpPatch:
-		r.memory.refuse(a, err, time.Now())
+		r.memory.reject(a, err, time.Now())
 	}
 	if r.refusals.note(a.Op, err, time.Now()) {
 		return api.ErrStale // what is allowed is known by now

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -30,7 +29,7 @@ type memory struct {
 	serves   map[api.Key][]string              // what each host served
 	idle     map[api.Key]api.IdleSince         // hosts whose service is away
 	expects  map[api.Key]bool                  // what waits for a certificate or an access list
-	rejected map[api.Key]api.Rejected          // by nginx
+	rejected map[api.Key]api.Rejected          // by nginx or NPM; see api.Action.Rejection
 	loaded   map[api.Key]loaded                // the static names of each host
 	reloaded time.Time                         // nginx, by the last write
 	proving  map[api.Key]api.Proving           // the last write to each host
@@ -203,7 +202,7 @@ func (m *memory) done(a api.Action, now time.Time) {
 		delete(m.idle, a.Host) // it is not counted twice
 		m.deleted = append(m.deleted, now)
 	}
-	delete(m.rejected, a.Refusal())
+	delete(m.rejected, a.Rejection())
 	if a.Host.IsHost() {
 		m.reloaded = now
 		delete(m.loaded, a.Host)
@@ -212,28 +211,6 @@ func (m *memory) done(a api.Action, now time.Time) {
 	if id, ok := a.Host.HostID(); ok {
 		delete(m.resolved, id)
 	}
-}
-
-// The pauses before a change is tried again that was not accepted.
-var (
-	rejectedPauses = api.Backoff{First: time.Minute, Last: 4 * time.Hour}
-	hiddenPauses   = api.Backoff{First: time.Minute, Last: 10 * time.Minute} // such a try costs no host anything
-)
-
-// refuse remembers a change that nginx or NPM did not accept.
-func (m *memory) refuse(a api.Action, err error, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	was, pauses := m.rejected[a.Refusal()], rejectedPauses
-	if was.Change != a.String() {
-		was = api.Rejected{Change: a.String()}
-	}
-	if was.Hidden = errors.Is(err, api.ErrHidden); was.Hidden {
-		pauses = hiddenPauses
-	}
-	was.Times++
-	was.Reason, was.Until = err.Error(), now.Add(pauses.After(was.Times))
-	m.rejected[a.Refusal()] = was
 }
 
 // watchDeletes notices when more hosts than the limit wait for their deletion,
