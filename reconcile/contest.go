@@ -129,14 +129,6 @@ func (c *contests) forget(now time.Time) {
 	}
 }
 
-// calm forgets what somebody fought over, and what moved, long ago.
-func (m *memory) calm(now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.contests.forget(now)
-	m.moves.forget(now)
-}
-
 // left remembers what a plan leaves alone.
 func (m *memory) left(p api.Plan, now time.Time) {
 	m.mu.Lock()

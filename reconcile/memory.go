@@ -350,3 +350,11 @@ func (m *memory) setTopology(fingerprint string) {
 	defer m.mu.Unlock()
 	m.topology = &fingerprint
 }
+
+// prune forgets what was long ago.
+func (m *memory) prune(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.contests.forget(now)
+	m.moves.forget(now)
+}
