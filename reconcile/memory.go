@@ -357,4 +357,5 @@ func (m *memory) prune(now time.Time) {
 	defer m.mu.Unlock()
 	m.contests.forget(now)
 	m.moves.forget(now)
+	m.forgetRejected(now)
 }

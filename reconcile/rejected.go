@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/no502/no502/api"
@@ -27,4 +28,12 @@ func (m *memory) reject(a api.Action, err error, now time.Time) {
 	was.Times++
 	was.Reason, was.Until = err.Error(), now.Add(pauses.After(was.Times))
 	m.rejected[a.Rejection()] = was
+}
+
+// forgetRejected drops what nobody tried again when it might be: what was to be
+// made is not wanted any more. The caller holds mu.
+func (m *memory) forgetRejected(now time.Time) {
+	maps.DeleteFunc(m.rejected, func(_ api.Key, was api.Rejected) bool {
+		return now.Sub(was.Until) > rejectedPauses.Last
+	})
 }
