@@ -294,6 +294,3 @@ func (j *judgement) ignoredEmail() {
 		Fix:     "give that user the address that you want, and take the label letsencrypt.email away",
 	})
 }
-
-// due asks for another look at a time.
-func (j *judgement) due(at time.Time) { due(&j.v, at) }
