@@ -43,7 +43,7 @@ state directory. Without a state directory the journal begins when no502 does.`,
 			return err
 		}
 		if asJSON {
-			e := json.NewEncoder(cmd.OutOrStdout())
+			e := json.NewEncoder(report.Plain(cmd.OutOrStdout()))
 			e.SetIndent("", "  ")
 			return e.Encode(entries)
 		}
