@@ -55,7 +55,7 @@ type Snapshot struct {
 	// nginx, of which each try takes the host off line for a moment, or by NPM,
 	// since a host that is not seen has the domain.
 	Rejected map[Key]Rejected
-	// Moved is, by host, how often it was written lately since its service had
+	// Moved is, by host, how often it was written lately because its service had
 	// moved.
 	Moved map[Key]Moved
 	// Contested is what somebody else keeps undoing.
@@ -97,7 +97,8 @@ type Rejected struct {
 	Until  time.Time // when it may be tried again
 }
 
-// Moved is how often something moved, and when it did last.
+// Moved is how often a host was written because its service had moved, and when
+// that was last.
 type Moved struct {
 	Times int
 	Last  time.Time

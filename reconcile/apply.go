@@ -11,9 +11,9 @@ import (
 )
 
 // apply makes a plan's changes, in order. What fails does not keep the others
-// back, but for the network that they need. Where Docker is changed, the
-// rest waits for that plan too: more can be seen then. held reports that some
-// wait, for an NPM that does not answer or behind more urgent ones.
+// back, but for the network that they need. Where Docker is to be changed only
+// that is done: the rest is planned anew, since more can be seen then. held
+// reports that some wait, for an NPM that does not answer or behind others.
 func (r *Reconciler) apply(ctx context.Context, key api.Key, actions []api.Action) (held bool, err error) {
 	if slices.ContainsFunc(actions, func(a api.Action) bool { return inDocker(a.Op) }) {
 		if err := r.attaching.take(ctx, failing); errors.Is(err, errFull) {

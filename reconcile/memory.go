@@ -15,9 +15,10 @@ import (
 const nginxRemembers = 10 * time.Second
 
 // memory is what the Reconciler has to remember between two looks at a key:
-// which hosts meant which backend, which were right, and which addresses nginx
-// may still hold. It is lost at a restart without harm: by the time no502 is up
-// again, nginx has forgotten as well.
+// which hosts meant which backend, which were right, which addresses nginx may
+// still hold, and what came of its own writes. It is lost at a restart without
+// harm: by the time no502 is up again nginx has forgotten most, and what is
+// rejected or undone again is found out again.
 type memory struct {
 	mu       sync.Mutex
 	backends map[string]api.Identity           // by container ID
