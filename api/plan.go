@@ -43,14 +43,14 @@ type Verdict struct {
 	Endpoint Endpoint // as it should be; zero while that is not known
 	// Addresses are where the endpoint's host leads now.
 	Addresses []netip.Addr
-	// Others are the backends of its custom locations.
+	// Others are the backends of its custom locations, or the stream's.
 	Others []Identity
 	// Static are the addresses, in order, to which the names lead that nginx looks
 	// up when it loads; none unless all are known.
 	Static   []netip.Addr
 	Findings []Finding
 	Conditions
-	// Idle says that the host's service stopped or went away; empty: neither.
+	// Idle says why the host may have to go; empty: it need not.
 	Idle Idle
 	// Contested is what is left undone, since somebody keeps undoing it.
 	Contested []Subject
@@ -64,9 +64,10 @@ func (v *Verdict) Says(f Finding) bool {
 	return slices.ContainsFunc(v.Findings, func(o Finding) bool { return o.Code == f.Code && o.Message == f.Message })
 }
 
-// Idle is why a declared host may have to go.
+// Idle is why a host may have to go: its service stopped or went away, or a name
+// did that nginx looks up when it loads.
 type Idle struct {
-	Why    string // DisabledStopped or DisabledRemoved; empty: no reason
+	Why    string // DisabledStopped, DisabledRemoved or DisabledStatic; empty: no reason
 	Delete bool   // and it is to be deleted, not merely switched off
 }
 
@@ -157,9 +158,9 @@ func (a Action) Key() Key {
 	return a.Host
 }
 
-// Refusal is the key by which it is remembered that the action was refused: that
-// of its host, or of one that is to be made with its domain for an id.
-func (a Action) Refusal() Key {
+// Rejection is the key of Snapshot.Rejected: that of the action's host, or of one
+// that is to be made with its domain for an id.
+func (a Action) Rejection() Key {
 	if a.Op == OpCreate {
 		return Key{Kind: a.Host.Kind, ID: a.Domain}
 	}

@@ -51,11 +51,11 @@ type Snapshot struct {
 	// and a person has to look.
 	Deletes   int
 	Landslide bool
-	// Rejected is, by host, the last change that nginx did not accept, of which
-	// each try takes the host off line for a moment, or NPM, for a host that is
-	// not seen. Of a host that is to be made it is by Action.Refusal.
+	// Rejected is, by Action.Rejection, the last change that was not accepted: by
+	// nginx, of which each try takes the host off line for a moment, or by NPM,
+	// since a host that is not seen has the domain.
 	Rejected map[Key]Rejected
-	// Moved is, by host, how often it was written lately since its service had
+	// Moved is, by host, how often it was written lately because its service had
 	// moved.
 	Moved map[Key]Moved
 	// Contested is what somebody else keeps undoing.
@@ -97,7 +97,8 @@ type Rejected struct {
 	Until  time.Time // when it may be tried again
 }
 
-// Moved is how often something moved, and when it did last.
+// Moved is how often a host was written because its service had moved, and when
+// that was last.
 type Moved struct {
 	Times int
 	Last  time.Time

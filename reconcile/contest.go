@@ -9,15 +9,15 @@ import (
 )
 
 // Who undoes for the third time what no502 did within contestWindow is left alone
-// for a while; then no502 tries once, and the next while is twice as long. What
-// stood for contestCalm is forgotten.
+// for a while; then no502 tries once, and the next while is longer. What stood for
+// contestCalm is forgotten.
 const (
-	contestRounds     = 3
-	contestWindow     = 10 * time.Minute
-	firstContestPause = 10 * time.Minute
-	lastContestPause  = 4 * time.Hour
-	contestCalm       = time.Hour
+	contestRounds = 3
+	contestWindow = 10 * time.Minute
+	contestCalm   = time.Hour
 )
+
+var contestPauses = api.Backoff{First: 10 * time.Minute, Last: 4 * time.Hour}
 
 // contests are what no502 did lately, by thing, and how often somebody undid it.
 type contests struct {
@@ -89,12 +89,11 @@ func (c *contests) wrote(s api.Subject, undone bool, now time.Time) {
 	if b.pauses == 0 && len(b.lately) < contestRounds {
 		return
 	}
-	pause := min(firstContestPause<<min(b.pauses, 10), lastContestPause)
 	b.pauses++
 	if c.held = maps.Clone(c.held); c.held == nil {
 		c.held = map[api.Subject]api.Contest{}
 	}
-	c.held[s] = api.Contest{Times: b.times, Until: now.Add(pause)}
+	c.held[s] = api.Contest{Times: b.times, Until: now.Add(contestPauses.After(b.pauses))}
 }
 
 func (b *bout) calm(now time.Time) bool { return now.Sub(b.at) > contestCalm }
@@ -128,14 +127,6 @@ func (c *contests) forget(now time.Time) {
 			delete(c.held, s)
 		}
 	}
-}
-
-// calm forgets what somebody fought over, and what moved, long ago.
-func (m *memory) calm(now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.contests.forget(now)
-	m.moves.forget(now)
 }
 
 // left remembers what a plan leaves alone.

@@ -36,3 +36,20 @@ func (r *Reconciler) SharedWithNPM(addr netip.Addr) (shared bool) {
 	})
 	return shared
 }
+
+// PublishedPort is the machine's port that leads to no502's own status port;
+// 0 where it is not published.
+func (r *Reconciler) PublishedPort(port uint16) (published uint16) {
+	r.Engine.View(func(e *api.Engine) {
+		c := e.Container(self(e, r.SelfHints))
+		if c == nil {
+			return
+		}
+		for _, p := range c.Published {
+			if p.Port.Number == port && p.Port.Protocol == "tcp" {
+				published = p.HostPort
+			}
+		}
+	})
+	return published
+}

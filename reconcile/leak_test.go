@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -68,6 +69,35 @@ func TestShortLivedServicesLeaveNothing(t *testing.T) {
 		few := live(10)
 		if many := live(1000); many > few {
 			t.Errorf("%d things are remembered after 1,000 services, and %d after ten", many, few)
+		}
+	})
+}
+
+// Nor of the hosts of services that went before NPM would make them.
+func TestServicesWithoutAHostLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, api.ModeRepair)
+		b.all()
+		before := entries(reflect.ValueOf(&b.memory).Elem())
+		b.create = api.ErrHidden
+		for i := range 10 {
+			id, name := fmt.Sprintf("%064x", i+16), fmt.Sprintf("svc%d", i)
+			b.engine.SetContainer(&api.Container{
+				ID: id, Name: name, NetworkMode: "bridge", Inspected: true, Claims: []string{name + ".example.com"},
+				Labels: map[string]string{"no502.host": name + ".example.com"}, Exposed: []api.Port{{Number: 8080, Protocol: "tcp"}},
+				State: api.State{Status: api.Running, StartedAt: time.Now()}, Attachments: []api.Attachment{on("10.0.0.9")},
+			})
+			_, did := b.reconcile(api.ContainerKey(id))
+			if !slices.Contains(did, "create proxy-host of "+name) {
+				t.Errorf("did %q", did)
+			}
+			b.engine.RemoveContainer(id)
+			b.reconcile(api.ContainerKey(id))
+		}
+		time.Sleep(5 * time.Hour)
+		b.all()
+		if after := entries(reflect.ValueOf(&b.memory).Elem()); after > before {
+			t.Errorf("%d things are remembered, and %d before", after, before)
 		}
 	})
 }

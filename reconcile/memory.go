@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -16,9 +15,10 @@ import (
 const nginxRemembers = 10 * time.Second
 
 // memory is what the Reconciler has to remember between two looks at a key:
-// which hosts meant which backend, which were right, and which addresses nginx
-// may still hold. It is lost at a restart without harm: by the time no502 is up
-// again, nginx has forgotten as well.
+// which hosts meant which backend, which were right, which addresses nginx may
+// still hold, and what came of its own writes. It is lost at a restart without
+// harm: by the time no502 is up again nginx has forgotten most, and what is
+// rejected or undone again is found out again.
 type memory struct {
 	mu       sync.Mutex
 	backends map[string]api.Identity           // by container ID
@@ -30,7 +30,7 @@ type memory struct {
 	serves   map[api.Key][]string              // what each host served
 	idle     map[api.Key]api.IdleSince         // hosts whose service is away
 	expects  map[api.Key]bool                  // what waits for a certificate or an access list
-	rejected map[api.Key]api.Rejected          // by nginx
+	rejected map[api.Key]api.Rejected          // by nginx or NPM; see api.Action.Rejection
 	loaded   map[api.Key]loaded                // the static names of each host
 	reloaded time.Time                         // nginx, by the last write
 	proving  map[api.Key]api.Proving           // the last write to each host
@@ -203,7 +203,7 @@ func (m *memory) done(a api.Action, now time.Time) {
 		delete(m.idle, a.Host) // it is not counted twice
 		m.deleted = append(m.deleted, now)
 	}
-	delete(m.rejected, a.Refusal())
+	delete(m.rejected, a.Rejection())
 	if a.Host.IsHost() {
 		m.reloaded = now
 		delete(m.loaded, a.Host)
@@ -212,30 +212,6 @@ func (m *memory) done(a api.Action, now time.Time) {
 	if id, ok := a.Host.HostID(); ok {
 		delete(m.resolved, id)
 	}
-}
-
-// The pause before a change is tried again that nginx did not accept; then
-// twice as long each time.
-const (
-	firstPause      = time.Minute
-	lastPause       = 4 * time.Hour
-	lastHiddenPause = 10 * time.Minute // which costs no host anything
-)
-
-// refuse remembers a change that nginx or NPM did not accept.
-func (m *memory) refuse(a api.Action, err error, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	was, last := m.rejected[a.Refusal()], lastPause
-	if change := a.Exactly(); was.Change != change {
-		was = api.Rejected{Change: change}
-	}
-	if was.Hidden = errors.Is(err, api.ErrHidden); was.Hidden {
-		last = lastHiddenPause
-	}
-	was.Reason, was.Until = err.Error(), now.Add(min(firstPause<<min(was.Times, 10), last))
-	was.Times++
-	m.rejected[a.Refusal()] = was
 }
 
 // watchDeletes notices when more hosts than the limit wait for their deletion,
@@ -374,4 +350,13 @@ func (m *memory) setTopology(fingerprint string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.topology = &fingerprint
+}
+
+// prune forgets what was long ago.
+func (m *memory) prune(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.contests.forget(now)
+	m.moves.forget(now)
+	m.forgetRejected(now)
 }

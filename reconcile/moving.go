@@ -11,7 +11,7 @@ import (
 // movesFor is how long it is remembered that a host's service moved.
 const movesFor = 10 * time.Minute
 
-// moves are, by host, the writes that were made since its service had moved.
+// moves are, by host, the writes that were made because its service had moved.
 type moves map[api.Key]api.Moved
 
 // did counts a write that was made.

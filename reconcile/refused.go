@@ -9,9 +9,9 @@ import (
 	"github.com/no502/no502/api"
 )
 
-// lastRefusal is the longest pause before something that is not allowed is tried
-// again: somebody may have allowed it.
-const lastRefusal = time.Hour
+// refusedPauses are those before something that is not allowed is tried again:
+// somebody may have allowed it.
+var refusedPauses = api.Backoff{First: time.Minute, Last: time.Hour}
 
 // refusals remembers what something in front of the Engine does not let through.
 // It is allowed or refused for all alike, so that one try tells.
@@ -45,9 +45,10 @@ func (r *refusals) note(op api.Op, err error, now time.Time) bool {
 	if r.of == nil {
 		r.of = map[api.Op]api.Refused{}
 	}
+	times := was.Times + 1
 	r.of[op] = api.Refused{
-		Permission: refused.Permission(), Status: refused.Status, Times: was.Times + 1,
-		Until: now.Add(min(firstPause<<min(was.Times, 10), lastRefusal)),
+		Permission: refused.Permission(), Status: refused.Status,
+		Times: times, Until: now.Add(refusedPauses.After(times)),
 	}
 	r.news = r.news || !before
 	return true

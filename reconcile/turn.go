@@ -9,7 +9,7 @@ import (
 	"github.com/no502/no502/api"
 )
 
-// urgency is how long a write to NPM may wait: the least waits least.
+// urgency is how long a change may wait: the least waits least.
 type urgency int
 
 const (
@@ -64,8 +64,8 @@ const room = 64
 // write, which costs next to nothing.
 const Workers = room + 8
 
-// errFull: whoever waits for the turn is more urgent.
-var errFull = errors.New("many other writes to NPM come first")
+// errFull: whoever waits for the turn is more urgent, or came first.
+var errFull = errors.New("many other changes come first")
 
 // take waits for the turn. An error says that it was not given: the context
 // ended, or errFull.

@@ -1,69 +1,16 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/no502/no502/controller/dockerd/dockerdtest"
 	"github.com/no502/no502/controller/dockerd/stage"
 )
-
-// daemon is the Engine's process behind no502's socket: it can be stopped, killed
-// and started again, and be slow, while its containers live on in the double.
-// People reach it at once and always.
-type daemon struct {
-	w      *world
-	server *http.Server
-	delay  atomic.Int64 // of every answer
-}
-
-func (w *world) daemon() *daemon {
-	w.t.Helper()
-	d := &daemon{w: w}
-	w.place.engine = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return w.docker.Host().DialContext(ctx, network, "127.0.0.1:2375")
-	}
-	w.closers = append(w.closers, func() { d.kill() })
-	d.start()
-	return d
-}
-
-func (d *daemon) start() {
-	d.w.t.Helper()
-	l, err := d.w.docker.Host().Listen("tcp", "127.0.0.1:2375")
-	d.w.must(err)
-	d.server = &http.Server{ErrorLog: quiet, Handler: d}
-	go d.server.Serve(l) //nolint:errcheck // ends with the daemon
-}
-
-func (d *daemon) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	select {
-	case <-time.After(time.Duration(d.delay.Load())):
-		d.w.docker.ServeHTTP(rw, r)
-	case <-r.Context().Done():
-	}
-}
-
-// kill ends it at once: who waits for an answer gets none.
-func (d *daemon) kill() { d.server.Close() }
-
-// stop lets it answer first, and end the streams of events.
-func (d *daemon) stop() {
-	d.w.t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- d.server.Shutdown(context.Background()) }()
-	synctest.Wait()
-	d.w.docker.CutEvents()
-	d.w.must(<-done)
-}
 
 // services are n containers that Compose restarts, and a right host for each.
 func (w *world) services(n int) {
@@ -79,6 +26,19 @@ func (g *guard) services(n int) {
 	for i := 1; i <= n; i++ {
 		g.expects(fmt.Sprintf("app%d.example.com", i), fmt.Sprintf("svc%d", i))
 	}
+}
+
+// servicesAtWork makes services, and starts all, until nothing is new any more.
+func (w *world) servicesAtWork(n int) *guard {
+	w.t.Helper()
+	w.services(n)
+	w.startNPM()
+	g := w.guard()
+	g.services(n)
+	w.start()
+	pass(time.Minute)
+	w.log.take()
+	return g
 }
 
 // restart restarts services 1 to n in another order, so that each gets an
@@ -118,14 +78,8 @@ func TestFaultEngineRestarts(t *testing.T) {
 	for _, away := range []time.Duration{0, 3 * time.Second, 20 * time.Minute} {
 		t.Run(away.String(), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
-				w.services(5)
 				engine := w.daemon()
-				w.startNPM()
-				g := w.guard()
-				g.services(5)
-				w.start()
-				pass(time.Minute)
-				w.log.take()
+				g := w.servicesAtWork(5)
 				engine.stop()
 				w.npm.Stop()
 				pass(away)
@@ -147,14 +101,8 @@ func TestFaultEngineRestarts(t *testing.T) {
 // when it is back.
 func TestFaultEngineKilled(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.services(5)
 		engine := w.daemon()
-		w.startNPM()
-		g := w.guard()
-		g.services(5)
-		w.start()
-		pass(time.Minute)
-		w.log.take()
+		g := w.servicesAtWork(5)
 		for range 10 {
 			engine.delay.Store(int64(time.Second))
 			w.restart(5)
@@ -205,15 +153,9 @@ func (w *world) attachedOne() bool {
 // by its path finds the new one.
 func TestFaultSocketRecreated(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.services(3)
 		engine := w.daemon()
-		w.startNPM()
-		g := w.guard()
-		g.services(3)
-		w.start()
-		pass(time.Minute)
+		g := w.servicesAtWork(3)
 		w.asked()
-		w.log.take()
 		for range 5 {
 			engine.kill()
 			engine.start()
@@ -268,13 +210,7 @@ func TestFaultEventsCut(t *testing.T) {
 		t.Run(every.String(), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				const n = 3
-				w.services(n)
-				w.startNPM()
-				g := w.guard()
-				g.services(n)
-				w.start()
-				pass(time.Minute)
-				w.log.take()
+				g := w.servicesAtWork(n)
 				for i := range 40 {
 					w.docker.CutEvents()
 					name := fmt.Sprintf("svc%d", 1+i%n)
@@ -294,12 +230,7 @@ func TestFaultEventsCut(t *testing.T) {
 func TestFaultManyEventsMissed(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		const n = 5
-		w.services(n)
-		w.startNPM()
-		g := w.guard()
-		g.services(n)
-		w.start()
-		pass(time.Minute)
+		g := w.servicesAtWork(n)
 		w.failDocker(func(r *http.Request) *dockerdtest.Fault {
 			if r.URL.Path == "/events" {
 				return &dockerdtest.Fault{Drop: true}

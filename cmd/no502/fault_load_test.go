@@ -146,9 +146,9 @@ func TestFaultManyStart(t *testing.T) {
 	})
 }
 
-// A thousand events a second, for a minute with `make soak`, of ten containers: whose health goes up
-// and down, and which are paused and go on. Each is inspected five times a second
-// at most, and NPM is not written to.
+// A thousand events a second, for a minute with `make soak`, of ten containers,
+// whose health goes up and down, and which are paused and go on. Each is inspected
+// five times a second at most, and NPM is not written to.
 func TestFaultEventStorm(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		const containers = 10
@@ -201,9 +201,9 @@ func long(usually, soak int) int {
 	return usually
 }
 
-// 10,000 hosts (a tenth of it but for `make soak`): at the start each container is inspected once, an event costs the
-// inspection of its container, and what no502 holds of a host and its container is
-// bounded.
+// 1,000 hosts, and 10,000 with `make soak`: at the start each container is
+// inspected once, an event costs the inspection of its container, and what no502
+// holds of a host and its container is bounded.
 func TestFaultManyHosts(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		const perHost = 16 << 10

@@ -18,6 +18,19 @@ func (w *world) withLocation(id int, domain, main, api string) {
 	})
 }
 
+// amongCrowd makes such a host, number 9, beside three others.
+func (w *world) amongCrowd() *guard {
+	w.t.Helper()
+	w.crowd(3)
+	w.app("api", "proxy")
+	w.app("web", "proxy")
+	w.startNPM()
+	w.withLocation(9, "shop.example.com", "web", "api")
+	g := w.guard()
+	g.crowd(3)
+	return g
+}
+
 // wantUnder fails unless a visitor of a path gets a container's page.
 func (w *world) wantUnder(when, domain, path, container string) {
 	w.t.Helper()
@@ -31,13 +44,7 @@ func (w *world) wantUnder(when, domain, path, container string) {
 // the name is back, so is the host.
 func TestFaultStaticNameVanishes(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.crowd(3)
-		w.app("api", "proxy")
-		w.app("web", "proxy")
-		w.startNPM()
-		w.withLocation(9, "shop.example.com", "web", "api")
-		g := w.guard()
-		g.crowd(3)
+		g := w.amongCrowd()
 		w.start()
 		pass(time.Minute)
 		w.must(w.people.Stop(t.Context(), "api"))
@@ -98,13 +105,7 @@ func TestFaultStaticAddressChanges(t *testing.T) {
 // and when the name is back all is as it was.
 func TestFaultNPMIsRescued(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.crowd(3)
-		w.app("api", "proxy")
-		w.app("web", "proxy")
-		w.startNPM()
-		w.withLocation(9, "shop.example.com", "web", "api")
-		g := w.guard()
-		g.crowd(3)
+		g := w.amongCrowd()
 		w.start()
 		pass(time.Minute)
 		w.must(w.people.Stop(t.Context(), "api"))
@@ -127,13 +128,7 @@ func TestFaultNPMIsRescued(t *testing.T) {
 // nothing from before.
 func TestFaultNPMCannotStartAfterAPowerCut(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.crowd(3)
-		w.app("api", "proxy")
-		w.app("web", "proxy")
-		w.startNPM()
-		w.withLocation(9, "shop.example.com", "web", "api")
-		g := w.guard()
-		g.crowd(3)
+		g := w.amongCrowd()
 		w.must(w.people.Stop(t.Context(), "api"))
 		w.npm.Restart(time.Second)
 		w.start()

@@ -6,34 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"os"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
-	"github.com/no502/no502/api"
 	"github.com/no502/no502/controller/report"
 )
-
-// stateMount is the state directory, if it is there, unless another one is set.
-const stateMount = "/state"
-
-// state is the state directory; empty: there is none.
-func (s *settings) state() string {
-	if s.stateDir != "" {
-		return s.stateDir
-	}
-	if info, err := os.Stat(stateMount); err != nil || !info.IsDir() {
-		return ""
-	}
-	return stateMount
-}
 
 func historyCommand() *cobra.Command {
 	var since string
@@ -63,7 +43,7 @@ state directory. Without a state directory the journal begins when no502 does.`,
 			return err
 		}
 		if asJSON {
-			e := json.NewEncoder(cmd.OutOrStdout())
+			e := json.NewEncoder(report.Plain(cmd.OutOrStdout()))
 			e.SetIndent("", "  ")
 			return e.Encode(entries)
 		}
@@ -130,140 +110,4 @@ func askHistory(ctx context.Context, s settings, at place, f report.Filter) (ent
 		return nil, fmt.Errorf("what answers on port %d is not no502's journal: %w", s.statusPort(), err)
 	}
 	return entries, nil
-}
-
-// undoing is what undo did to a host, as a running no502 sees it too.
-func undoing(h *api.Host, to api.Fields) []api.Change {
-	c := api.Change{By: api.Undo, Instance: h.Ownership.Instance, Domains: h.Serves(), Action: api.Action{
-		Op: api.OpPatch, Host: h.Key(), Domain: h.Domain(), From: to.Of(h.Fields()), To: to,
-	}}
-	changes := []api.Change{c}
-	if switchesOn(h) {
-		c.Op, c.From, c.To = api.OpEnable, nil, nil
-		changes = append(changes, c)
-	}
-	return changes
-}
-
-// textWidth of a terminal, which many a pipe is cut to as well.
-const textWidth = 80
-
-// historyText is the journal as people read it.
-func historyText(entries []report.Entry, f report.Filter) string {
-	var out strings.Builder
-	line := func(text string) {
-		runes := []rune(strings.Map(printable, text))
-		for len(runes) > textWidth {
-			out.WriteString(string(runes[:textWidth]) + "\n")
-			runes = append([]rune("        "), runes[textWidth:]...)
-		}
-		out.WriteString(string(runes) + "\n")
-	}
-	switch {
-	case len(entries) > 0:
-	case f.Name != "":
-		line("No change of " + f.Name + " is recorded.")
-	default:
-		line("No change is recorded.")
-	}
-	for _, e := range entries {
-		did, what := did(e)
-		first := e.Time.UTC().Format(time.DateTime) + "Z  " + who(e) + " " + did
-		if utf8.RuneCountInString(first+" "+what) <= textWidth {
-			line(first + " " + what)
-		} else {
-			line(first)
-			line("    " + what)
-		}
-		names := slices.AppendSeq(slices.Collect(maps.Keys(e.From)), maps.Keys(e.To))
-		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
-			for _, text := range became(e.From[name], e.To[name], textWidth-6-len(name)) {
-				line(fmt.Sprintf("    %s  %s", name, text))
-				name = strings.Repeat(" ", len(name))
-			}
-		}
-		if len(e.Because) > 0 {
-			line("    because  " + joined(e.Because))
-		}
-		lead := "but"
-		for part := range wrapped(e.Error, textWidth-14) {
-			line(fmt.Sprintf("    %-7s  %s", lead, part))
-			lead = ""
-		}
-	}
-	return out.String()
-}
-
-// printable keeps what somebody typed in NPM from steering a terminal.
-func printable(r rune) rune {
-	if unicode.IsPrint(r) {
-		return r
-	}
-	return unicode.ReplacementChar
-}
-
-// became says what a field was and is, in one line where that fits.
-func became(from, to string, width int) []string {
-	both := from + " → " + to
-	switch {
-	case to == "":
-		return []string{"was " + from}
-	case from == "":
-		return []string{to}
-	case utf8.RuneCountInString(both) > width:
-		return []string{from, "→ " + to}
-	}
-	return []string{both}
-}
-
-func joined(codes []api.Code) string {
-	texts := make([]string, len(codes))
-	for i, c := range codes {
-		texts[i] = string(c)
-	}
-	return strings.Join(texts, ", ")
-}
-
-// who did it, in words.
-func who(e report.Entry) string {
-	switch e.Who {
-	case api.Somebody:
-		return "somebody in NPM"
-	case api.Undo:
-		return "no502 undo"
-	}
-	if e.Instance != "" && e.Instance != "no502" {
-		return "no502 (" + e.Instance + ")"
-	}
-	return "no502"
-}
-
-// did is what was done, in words, and to what.
-func did(e report.Entry) (did, what string) {
-	kind, _, _ := strings.Cut(e.Host, "/")
-	host := api.Kind(kind).Words() + " " + e.Domain
-	switch e.Op {
-	case api.OpCreateNetwork:
-		return "made the network", e.Network
-	case api.OpAttach:
-		return "attached " + e.Container + " to the network", e.Network
-	case api.OpCreate:
-		return "made the", host
-	case api.OpDelete:
-		return "deleted the", host
-	case api.OpEnable:
-		return "switched on the", host
-	case api.OpDisable:
-		return "switched off the", host
-	case api.OpResave:
-		return "saved again the", host
-	case api.OpCertificate:
-		return "asked for a certificate for the", host
-	case api.OpPatch:
-		if len(e.To) == 0 {
-			return "noted whose it is in the", host
-		}
-	}
-	return "changed the", host
 }

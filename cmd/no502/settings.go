@@ -261,6 +261,20 @@ func patterns(list []string) (all []api.DomainPattern, err error) {
 	return all, nil
 }
 
+// stateMount is the state directory, if it is there, unless another one is set.
+const stateMount = "/state"
+
+// state is the state directory; empty: there is none.
+func (s *settings) state() string {
+	if s.stateDir != "" {
+		return s.stateDir
+	}
+	if info, err := os.Stat(stateMount); err != nil || !info.IsDir() {
+		return ""
+	}
+	return stateMount
+}
+
 // credentialsFile ends the name of a DNS provider's credentials.
 const credentialsFile = ".ini"
 

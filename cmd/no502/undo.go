@@ -85,6 +85,19 @@ func undoable(h *api.Host, domain, instance string) error {
 	return nil
 }
 
+// undoing is what undo did to a host, as a running no502 sees it too.
+func undoing(h *api.Host, to api.Fields) []api.Change {
+	c := api.Change{By: api.Undo, Instance: h.Ownership.Instance, Domains: h.Serves(), Action: api.Action{
+		Op: api.OpPatch, Host: h.Key(), Domain: h.Domain(), From: to.Of(h.Fields()), To: to,
+	}}
+	changes := []api.Change{c}
+	if switchesOn(h) {
+		c.Op, c.From, c.To = api.OpEnable, nil, nil
+		changes = append(changes, c)
+	}
+	return changes
+}
+
 func undone(w io.Writer, h *api.Host, was api.Fields) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s is as it was before no502:\n", h.Domain())

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -384,29 +383,4 @@ func (w *world) address(name, network string) string {
 	addr, err := w.people.Address(w.t.Context(), name, network)
 	w.must(err)
 	return addr
-}
-
-// front puts a handler before the Engine's API, as a socket proxy is.
-func (w *world) front(handle func(rw http.ResponseWriter, r *http.Request, engine http.Handler)) {
-	w.t.Helper()
-	l, err := w.docker.Host().Listen("tcp", "127.0.0.1:2375")
-	w.must(err)
-	server := &http.Server{ErrorLog: quiet, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		handle(rw, r, w.docker)
-	})}
-	go server.Serve(l) //nolint:errcheck // ends with the world
-	w.closers = append(w.closers, func() { server.Close() })
-	w.place.engine = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return w.docker.Host().DialContext(ctx, network, "127.0.0.1:2375")
-	}
-}
-
-// half writes the first half of an answer, and then breaks the connection.
-func half(rw http.ResponseWriter, r *http.Request, engine http.Handler) {
-	whole := httptest.NewRecorder()
-	engine.ServeHTTP(whole, r)
-	rw.WriteHeader(whole.Code)
-	_, _ = rw.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
-	rw.(http.Flusher).Flush()
-	panic(http.ErrAbortHandler)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/no502/no502/api"
 )
 
 // task is one thing to be looked at again.
@@ -26,11 +28,8 @@ const (
 // always is an asked number that no observation answers beforehand.
 const always = math.MaxUint64
 
-// Retries of a task that failed, while everything else works.
-const (
-	firstRetry = time.Second
-	lastRetry  = time.Minute
-)
+// retries are the pauses of a task that fails, while everything else works.
+var retries = api.Backoff{First: time.Second, Last: time.Minute}
 
 // How often one thing is looked at: as often as events ask for that while they
 // are few, and steadily in a storm of them. A container's whole life, from its
@@ -191,7 +190,7 @@ func (a *agenda) retry(t task) (times int) {
 	a.failed[t]++
 	times = a.failed[t]
 	a.mu.Unlock()
-	a.add(t, min(firstRetry<<min(times-1, 10), lastRetry), always)
+	a.add(t, retries.After(times), always)
 	return times
 }
 

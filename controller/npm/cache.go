@@ -61,14 +61,13 @@ func (c *Client) learn(key api.Key, raw []byte, verdict bool) (h *api.Host, chan
 // list is read whole: it would bring back what was forgotten by mistake. By the
 // holder of the turn.
 func (c *Client) forget(key api.Key) bool {
-	delete(c.etags, kinds[key.Kind].path)
+	c.outdated(key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.unsure, key)
 	if _, had := c.entries[key]; !had {
 		return false
 	}
-	c.outdated(key)
 	c.hosts.Remove(key)
 	delete(c.entries, key)
 	return true
@@ -76,5 +75,5 @@ func (c *Client) forget(key api.Key) bool {
 
 // outdated: the last list does not tell what the cache holds any more. If somebody
 // undoes what was written, the next list is like the last one, and must be read
-// all the same.
+// all the same. By the holder of the turn.
 func (c *Client) outdated(key api.Key) { delete(c.etags, kinds[key.Kind].path) }

@@ -1,5 +1,5 @@
-// Package report tells people what no502 sees and does: one line in the log
-// for each change, and the answers of the status port.
+// Package report tells people what no502 sees and does: one line in the log for
+// each change, the journal of who changed what, and the answers of the status port.
 package report
 
 import (

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/no502/no502/api"
 	"github.com/no502/no502/reconcile/resolve"
@@ -68,15 +69,15 @@ type builder struct {
 	t resolve.Topology
 
 	plan    api.Plan
-	planned map[subject]int // index into plan.Actions
+	planned map[once]int // index into plan.Actions
 	// left is what somebody keeps undoing of what the key at hand needs.
 	left []api.Subject
 	// reserved are the addresses that this plan gives, and to which container.
 	reserved map[netip.Addr]string
 }
 
-// subject is what at most one action of a plan changes.
-type subject struct {
+// once is what a plan does at most once.
+type once struct {
 	op   api.Op
 	key  api.Key
 	name string // of the network, or of a host that is not there yet
@@ -87,7 +88,7 @@ func (b *builder) act(a api.Action) {
 	if b.mayNot(a.Op) {
 		return
 	}
-	is := subject{a.Op, a.Key(), a.Network + a.Domain}
+	is := once{a.Op, a.Key(), a.Network + a.Domain}
 	if i, ok := b.planned[is]; ok {
 		have := &b.plan.Actions[i]
 		for _, code := range a.Because {
@@ -103,11 +104,20 @@ func (b *builder) act(a api.Action) {
 		a.Ownership = &own
 	}
 	if b.planned == nil {
-		b.planned = map[subject]int{}
+		b.planned = map[once]int{}
 	}
 	b.planned[is] = len(b.plan.Actions)
 	b.plan.Actions = append(b.plan.Actions, a)
 }
+
+// due asks for another look at a key at a time, the first of several.
+func due(v *api.Verdict, at time.Time) {
+	if v.Due.IsZero() || at.Before(v.Due) {
+		v.Due = at
+	}
+}
+
+func (j *judgement) due(at time.Time) { due(&j.v, at) }
 
 func (b *builder) finish() api.Plan {
 	if b.holder() != nil {

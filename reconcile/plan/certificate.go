@@ -199,13 +199,9 @@ func (j *judgement) issued(domains []string) *api.Certificate {
 	return &found[0]
 }
 
-// firstPause is how long Let's Encrypt is left alone after it refused; then
-// twice as long each time, up to lastPause. It counts failures by the hour and
-// by the week.
-const (
-	firstPause = 2 * time.Hour
-	lastPause  = 32 * time.Hour
-)
+// letsEncryptPauses are how long Let's Encrypt is left alone after it refused. It
+// counts failures by the hour and by the week.
+var letsEncryptPauses = api.Backoff{First: 2 * time.Hour, Last: 32 * time.Hour}
 
 // askForCertificate asks Let's Encrypt once: never while it has given one, or is
 // being asked, and not soon again after it refused.
@@ -270,12 +266,11 @@ func (j *judgement) refusedLately() *api.Finding {
 	if o == nil || o.LetsEncrypt == nil {
 		return nil
 	}
-	doublings := min(max(o.LetsEncrypt.Failures-1, 0), 8) // anybody may write into the meta
 	last := o.LetsEncrypt.Last
 	if last.After(j.s.Now) {
 		last = j.s.Engine.Since // the clock that noted it was ahead, perhaps by years
 	}
-	again := last.Add(min(firstPause<<doublings, lastPause))
+	again := last.Add(letsEncryptPauses.After(o.LetsEncrypt.Failures))
 	if !j.s.Now.Before(again) {
 		return nil
 	}
@@ -299,6 +294,3 @@ func (j *judgement) ignoredEmail() {
 		Fix:     "give that user the address that you want, and take the label letsencrypt.email away",
 	})
 }
-
-// due asks for another look at a time.
-func (j *judgement) due(at time.Time) { due(&j.v, at) }

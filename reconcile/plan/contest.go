@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/no502/no502/api"
 )
@@ -110,11 +109,4 @@ func without(f api.Fields, names []string) api.Fields {
 		delete(left, name)
 	}
 	return left
-}
-
-// due asks for another look at a key at a time.
-func due(v *api.Verdict, at time.Time) {
-	if v.Due.IsZero() || at.Before(v.Due) {
-		v.Due = at
-	}
 }

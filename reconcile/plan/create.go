@@ -88,7 +88,7 @@ func (b *builder) create(claim *resolve.Claim, v *api.Verdict) {
 		return
 	}
 	a := b.creation(&j, want)
-	f, until := b.heldBack(a)
+	f, until := b.rejected(a)
 	if f == nil {
 		f = &api.Finding{
 			Code:    api.HostMissing,
@@ -98,9 +98,7 @@ func (b *builder) create(claim *resolve.Claim, v *api.Verdict) {
 	}
 	v.Findings = append(v.Findings, *f)
 	if !until.IsZero() {
-		if v.Due.IsZero() || until.Before(v.Due) {
-			v.Due = until
-		}
+		due(v, until)
 		return
 	}
 	a.Because = []api.Code{f.Code}

@@ -6,14 +6,10 @@ import (
 	"github.com/no502/no502/api"
 )
 
-// A service that moves again and again must have stayed for longer and longer,
-// from firstStay to lastStay, before its host is written for that: a container
-// that crashes once a second would have NPM load once a second. nginx looks most
-// names up itself within 10 s.
-const (
-	firstStay = 2 * time.Second
-	lastStay  = time.Minute
-)
+// stay is for how long a service that moves again and again must have stayed
+// before its host is written for that: a container that crashes once a second
+// would have NPM load once a second. nginx looks most names up itself within 10 s.
+var stay = api.Backoff{First: 2 * time.Second, Last: time.Minute}
 
 // stays reports whether a service has stayed for long enough where it is. If not,
 // the host is looked at again when it has.
@@ -28,7 +24,7 @@ func (j *judgement) stays(at []*api.Container) bool {
 			since = c.State.StartedAt
 		}
 	}
-	settled := since.Add(min(firstStay<<min(was.Times-1, 10), lastStay))
+	settled := since.Add(stay.After(was.Times))
 	if j.s.Now.Before(settled) {
 		j.due(settled)
 		return false

@@ -11,15 +11,13 @@ import (
 	"github.com/no502/no502/api"
 )
 
-const (
-	// proofPatience is how long after a write visitors may get an error yet: nginx
-	// loads in the background, and remembers names for 10 s.
-	proofPatience = 15 * time.Second
-	// The pause before the first try, by which nginx has loaded (measured: 95 to
-	// 350 ms after NPM's answer), and twice as long before each further one.
-	firstProofPause = time.Second
-	lastProofPause  = 5 * time.Minute
-)
+// proofPatience is how long after a write visitors may get an error yet: nginx
+// loads in the background, and remembers names for 10 s.
+const proofPatience = 15 * time.Second
+
+// proofPauses are those between a write and its first proof, by which nginx has
+// loaded (measured: 95 to 350 ms after NPM's answer), and between further ones.
+var proofPauses = api.Backoff{First: time.Second, Last: 5 * time.Minute}
 
 // proof wants to see, after each write, that visitors get by way of NPM what the
 // backend gives, and says why not.
@@ -34,9 +32,9 @@ func (j *judgement) proof() {
 		j.set(&j.v.Served, api.True, "", fmt.Sprintf("NPM answers %d", pr.Proof.Through.Status))
 		return
 	}
-	next := pr.Since.Add(firstProofPause)
+	next := pr.Since.Add(proofPauses.First)
 	if tried {
-		next = pr.Asked.Add(min(firstProofPause<<min(pr.Tries, 12), lastProofPause))
+		next = pr.Asked.Add(proofPauses.After(pr.Tries + 1))
 	}
 	if j.s.Now.Before(next) {
 		j.due(next)
