@@ -15,6 +15,9 @@ const (
 	lastStay  = time.Minute
 )
 
+// clockStep is how exactly it is known how far the Engine's clock is ahead.
+const clockStep = time.Second
+
 // stays reports whether a service has stayed for long enough where it is. If not,
 // the host is looked at again when it has.
 func (j *judgement) stays(at []*api.Container) bool {
@@ -24,8 +27,9 @@ func (j *judgement) stays(at []*api.Container) bool {
 	}
 	since := was.Last
 	for _, c := range at {
-		if c.State.StartedAt.After(since) {
-			since = c.State.StartedAt
+		started := c.State.StartedAt.Add(-j.s.Ahead)
+		if started.After(since) && !started.After(j.s.Now.Add(clockStep)) { // else the clock was put back since
+			since = started
 		}
 	}
 	settled := since.Add(min(firstStay<<min(was.Times-1, 10), lastStay))
