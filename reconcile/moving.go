@@ -11,14 +11,16 @@ import (
 // movesFor is how long it is remembered that a host's service moved.
 const movesFor = 10 * time.Minute
 
-// moves are, by host, the writes that were made because its service had moved.
+// moves are, by host, the writes that were made because its service had moved, or
+// was back.
 type moves map[api.Key]api.Moved
 
 // did counts a write that was made.
 func (m moves) did(a api.Action, now time.Time) {
 	_, streams := a.To[api.FieldStreamHost]
 	resaved := a.Op == api.OpResave && slices.Contains(a.Because, api.AddressChanged)
-	if !resaved && !(a.Op == api.OpPatch && streams) {
+	back := a.Op == api.OpEnable && slices.Contains(a.Because, api.HostBack)
+	if !resaved && !back && !(a.Op == api.OpPatch && streams) {
 		return
 	}
 	was, _ := m.of(a.Host, now)

@@ -161,6 +161,39 @@ func TestFaultClockIsWrongAtStart(t *testing.T) {
 	}
 }
 
+// A service that moves a second time must have stayed for some seconds, by
+// whichever clock, before its stream follows it.
+func TestFaultClockIsWrongForAMove(t *testing.T) {
+	for _, jump := range clockJumps {
+		for _, at := range []string{"from the start", "after the move"} {
+			inBubble(t, func(t *testing.T, w *world) {
+				if at == "from the start" {
+					w.ahead.Store(int64(jump))
+				}
+				w.settle()
+				w.app("db", "proxy", func(c *stage.Container) {
+					c.Labels = map[string]string{"no502.enable": "true", "no502.tcp.stream": "5433", "no502.tcp.port": "8080"}
+				})
+				pass(time.Minute)
+				for i := range 2 {
+					w.must(w.people.Stop(t.Context(), "db"))
+					w.app(fmt.Sprint("thief", i), "proxy")
+					w.must(w.people.Start(t.Context(), "db"))
+					if i == 0 {
+						pass(10 * time.Second)
+					}
+				}
+				w.ahead.Store(int64(jump))
+				w.app("another", "proxy") // so that no502 hears of the Engine's clock
+				pass(10 * time.Second)
+				if to := w.only("streams")["forwarding_host"]; to != w.address("db", "proxy") {
+					t.Errorf("%v %s: it leads to %v, want %s", jump, at, to, w.address("db", "proxy"))
+				}
+			})
+		}
+	}
+}
+
 // Let's Encrypt's certificate is not valid by no502's clock: it is said, and not
 // asked for again and again, of which Let's Encrypt gives a few a week.
 func TestFaultClockBeyondCertificates(t *testing.T) {

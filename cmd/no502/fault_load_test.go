@@ -139,7 +139,9 @@ func TestFaultManyStart(t *testing.T) {
 		pass(5 * time.Second)
 		got := w.asked()
 		want(t, "200 starts", got, map[string]int{npmPuts: n, connects: n, lists: 0, logins: 0})
-		if got[inspects] > 3*n { // made, attached, started
+		// Made, attached, started; and once more where one was under way when the
+		// container was attached, since it may not have seen that.
+		if got[inspects] > 4*n {
 			t.Errorf("%d inspections", got[inspects])
 		}
 		g.holds("200 starts")

@@ -71,6 +71,36 @@ func TestFaultStaticNameVanishes(t *testing.T) {
 	})
 }
 
+// A container crashes as soon as it is started, which Docker does once a minute
+// by then: a name that comes and goes does not have its host switched on and off
+// each time, and when it stays the host is on again.
+func TestFaultStaticNameComesAndGoes(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.app("api", "proxy")
+		w.app("web", "proxy")
+		w.startNPM()
+		w.withLocation(9, "shop.example.com", "web", "api")
+		g := w.guard()
+		w.start()
+		pass(time.Minute)
+		w.writes()
+		for range 30 {
+			w.must(w.docker.Exit("api", 1))
+			pass(59 * time.Second)
+			w.must(w.people.Start(t.Context(), "api"))
+			pass(time.Second)
+		}
+		got := w.writes()
+		if t.Logf("30 starts: %v", got); got["POST proxy-hosts/{id}/disable"] > 5 || got["POST proxy-hosts/{id}/enable"] > 5 {
+			t.Errorf("wrote %v", got)
+		}
+		pass(2 * time.Minute)
+		w.wantUnder("it stays", "shop.example.com", "/api", "api")
+		g.expects("shop.example.com", "web")
+		g.holds("a static name that comes and goes")
+	})
+}
+
 // A container comes back with another address, and another one has its old one:
 // nginx, which has looked the name up when it loaded, would send /api there.
 func TestFaultStaticAddressChanges(t *testing.T) {

@@ -11,6 +11,9 @@ import (
 // would have NPM load once a second. nginx looks most names up itself within 10 s.
 var stay = api.Backoff{First: 2 * time.Second, Last: time.Minute}
 
+// clockStep is how exactly it is known how far the Engine's clock is ahead.
+const clockStep = time.Second
+
 // stays reports whether a service has stayed for long enough where it is. If not,
 // the host is looked at again when it has.
 func (j *judgement) stays(at []*api.Container) bool {
@@ -20,8 +23,9 @@ func (j *judgement) stays(at []*api.Container) bool {
 	}
 	since := was.Last
 	for _, c := range at {
-		if c.State.StartedAt.After(since) {
-			since = c.State.StartedAt
+		started := c.State.StartedAt.Add(-j.s.Ahead)
+		if started.After(since) && !started.After(j.s.Now.Add(clockStep)) { // else the clock was put back since
+			since = started
 		}
 	}
 	settled := since.Add(stay.After(was.Times))

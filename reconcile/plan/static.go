@@ -163,12 +163,13 @@ func (j *judgement) staleStatic(leads []*api.Container, act bool) {
 	}, act, "no502 saves the host again, which makes nginx look it up", "save the host in NPM")
 }
 
-// awaits: the host is off for names of which some are still missing.
+// awaits: the host is off for names of which some are still missing, or come and
+// go.
 func (j *judgement) awaits() (missing []string) {
 	now := j.h.Statics()
 	for _, what := range j.h.Ownership.Missing {
 		named := slices.ContainsFunc(now, func(st api.Static) bool { return st.Name == what })
-		if named && !j.lookUp(what).answered {
+		if n := j.lookUp(what); named && (!n.answered || !j.stays(n.known)) {
 			missing = append(missing, what)
 		}
 	}
