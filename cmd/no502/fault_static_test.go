@@ -132,44 +132,34 @@ func TestFaultStaticAddressChanges(t *testing.T) {
 
 // NPM is started while the name is missing, and its nginx does not come up: all
 // hosts are down. Through its back end's port the host is switched off at once,
-// and when the name is back all is as it was.
+// and when the name is back all is as it was. So it is after a power cut, where
+// no502 knows nothing from before.
 func TestFaultNPMIsRescued(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
-		g := w.amongCrowd()
-		w.start()
-		pass(time.Minute)
-		w.must(w.people.Stop(t.Context(), "api"))
-		w.npm.Restart(time.Second)
-		if w.npm.Running() {
-			t.Fatal("nginx runs")
-		}
-		pass(20 * time.Second) // a poll sees it
-		w.wantReady("")
-		g.check("rescued")
-		w.wantSaid(1, `"finding":"NPMStranded"`)
-		w.must(w.people.Start(t.Context(), "api"))
-		pass(20 * time.Second)
-		w.wantUnder("the name is back", "shop.example.com", "/api", "api")
-		g.holds("an NPM that could not start")
-	})
-}
-
-// The same after all of it was started at once, as after a power cut: no502 knows
-// nothing from before.
-func TestFaultNPMCannotStartAfterAPowerCut(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
-		g := w.amongCrowd()
-		w.must(w.people.Stop(t.Context(), "api"))
-		w.npm.Restart(time.Second)
-		w.start()
-		pass(20 * time.Second)
-		w.wantReady("")
-		g.check("rescued")
-		w.must(w.people.Start(t.Context(), "api"))
-		pass(20 * time.Second)
-		w.wantUnder("the name is back", "shop.example.com", "/api", "api")
-		g.holds("a power cut")
-	})
+	for _, powerCut := range []bool{false, true} {
+		inBubble(t, func(t *testing.T, w *world) {
+			g := w.amongCrowd()
+			if !powerCut {
+				w.start()
+				pass(time.Minute)
+			}
+			w.must(w.people.Stop(t.Context(), "api"))
+			w.npm.Restart(time.Second)
+			if w.npm.Running() {
+				t.Fatal("nginx runs")
+			}
+			if powerCut {
+				w.start()
+			}
+			pass(20 * time.Second) // a poll sees it
+			w.wantReady("")
+			g.check("rescued")
+			w.wantSaid(1, `"finding":"NPMStranded"`)
+			w.must(w.people.Start(t.Context(), "api"))
+			pass(20 * time.Second)
+			w.wantUnder("the name is back", "shop.example.com", "/api", "api")
+			g.holds("an NPM that could not start")
+		})
+	}
 }
 
 // A host that nobody opted in keeps NPM from starting: it is left alone, and the

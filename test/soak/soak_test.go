@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -57,7 +58,7 @@ func TestTroubleIsSaid(t *testing.T) {
 	}
 }
 
-// Each row's tests are there.
+// Each row's tests are there, and each test of a fault is in a row.
 func TestRowsNameTests(t *testing.T) {
 	var sources strings.Builder
 	for _, pattern := range []string{"../../cmd/no502/*_test.go", "../e2e/*_test.go"} {
@@ -73,11 +74,21 @@ func TestRowsNameTests(t *testing.T) {
 			sources.Write(text)
 		}
 	}
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^func TestFault(\w+)\(`).FindAllStringSubmatch(sources.String(), -1) {
+		named[m[1]] = false
+	}
 	for _, r := range rows {
 		for _, name := range r.tests {
-			if !strings.Contains(sources.String(), "func TestFault"+name+"(") {
+			if _, there := named[name]; !there {
 				t.Errorf("%s: there is no TestFault%s", r.fault, name)
 			}
+			named[name] = true
+		}
+	}
+	for name, inRow := range named {
+		if !inRow {
+			t.Errorf("TestFault%s is in no row", name)
 		}
 	}
 }

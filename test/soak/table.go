@@ -24,13 +24,13 @@ var rows = []row{
 	{"NPM answers 500, 502, 503, late, not at all, or does it and loses the answer", []string{"NPMAnswersBadly", "NPMFailsNowAndThen"}},
 	{"NPM answers rubbish: cut off, no JSON, 200 with an error", []string{"NPMAnswersRubbish"}},
 	{"token ends, password changes, a second factor is turned on", []string{"TokenEnds", "PasswordChanges", "SecondFactorTurnedOn"}},
-	{"nginx refuses a file, or a host; a domain is another's that is not seen", []string{"BrokenFile", "NginxOffline", "DomainOfAHiddenHost"}},
+	{"nginx refuses a file, or a host; a domain is another's that is not seen", []string{"BrokenFile", "NginxOffline", "DomainOfAHiddenHost", "BackWithADomainOfAHiddenHost"}},
 	{"a name that nginx looks up when it loads vanishes, moves, or keeps NPM from starting", []string{
-		"StaticNameVanishes", "StaticAddressChanges", "NPMIsRescued", "NPMCannotStart", "NPMCannotStartAfterAPowerCut", "NPMCannotStartForAStranger"}},
+		"StaticNameVanishes", "StaticNameComesAndGoes", "StaticAddressChanges", "NPMIsRescued", "NPMCannotStart", "NPMCannotStartForAStranger"}},
 	{"no502 killed before and after each request that changes something", []string{"KilledBetweenAnyTwoCalls"}},
 	{"no502 started twice, recreated, restarted", []string{"StartedTwice", "StartedTwiceElsewhere", "RestartedIsNoTwin", "RecreatedUnderAnotherID"}},
 	{"clocks jump, by seconds to years, forth and back", []string{
-		"ClockJumps", "ClockJumpsAfterCreate", "ClockIsWrongForAnHeir", "ClockIsWrongAtStart", "ClockBeyondCertificates", "ClockNotedTheFuture"}},
+		"ClockJumps", "ClockJumpsAfterCreate", "ClockIsWrongForAnHeir", "ClockIsWrongForAMove", "ClockIsWrongAtStart", "ClockBeyondCertificates", "ClockNotedTheFuture"}},
 	{"another tool undoes for ever what no502 does", []string{"ContestedForward", "ContestedField", "ContestedHost", "ContestedAttachment", "ContestedNetwork", "AccessListTakenAway"}},
 	{"people edit a host while it is written, remove the network, swap names", []string{"EditedWhileWritten", "NetworkRemoved", "NamesChange"}},
 	{"200 containers in 2 s, 1,000 events a second, crash loops, 10,000 hosts", []string{"UrgentFirst", "CrashLoop", "ManyStart", "EventStorm", "ManyHosts", "ShortLivedContainers"}},
