@@ -39,6 +39,22 @@ func (t Topology) Entry(s *api.Snapshot, port uint16) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Front is the Entry to the port of NPM's to which a port of the machine leads:
+// some images listen on others than 80 and 443. Where it leads to none, NPM has
+// that port itself.
+func (t Topology) Front(s *api.Snapshot, port uint16) netip.AddrPort {
+	if t.NPM == nil {
+		return netip.AddrPort{}
+	}
+	inside := port
+	for _, p := range t.NetOwner.Ports() {
+		if p.HostPort == port && p.Port.Protocol == "tcp" {
+			inside = p.Port.Number
+		}
+	}
+	return t.Entry(s, inside)
+}
+
 // reaches: from the machine itself every network can be reached.
 func reaches(self *api.Container, network string) bool {
 	if self == nil || self.NetworkMode == "host" {
