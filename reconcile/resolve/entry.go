@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/no502/no502/api"
 )
@@ -53,6 +54,12 @@ func (t Topology) Front(s *api.Snapshot, port uint16) netip.AddrPort {
 		}
 	}
 	return t.Entry(s, inside)
+}
+
+// Has reports whether an address is of NPM's container, and not one of the machine
+// at which others publish ports as well.
+func (t Topology) Has(addr netip.Addr) bool {
+	return t.NetOwner != nil && slices.ContainsFunc(t.NetOwner.Attachments, func(a api.Attachment) bool { return a.Has(addr) })
 }
 
 // reaches: from the machine itself every network can be reached.
