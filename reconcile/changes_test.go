@@ -112,6 +112,22 @@ func TestNPMStops(t *testing.T) {
 	}
 }
 
+// Where NPM is reached only at the machine's address, others publish ports as well.
+func TestNPMByThePublishedPort(t *testing.T) {
+	b := newBed(t, api.ModeRepair)
+	b.alter(npmID, func(c *api.Container) {
+		c.Published = []api.Published{{HostPort: 81, Port: api.Port{Number: 81, Protocol: "tcp"}}}
+	})
+	me := b.add("5", "no502", func(c *api.Container) {
+		c.Attachments = []api.Attachment{{NetworkID: "own", Network: "own", IPv4: netip.MustParseAddr("10.9.0.2"), Gateway: netip.MustParseAddr("10.9.0.1")}}
+	})
+	b.SelfHints = []string{me.ID}
+	b.FindNPM()
+	if want := []string{"http://10.9.0.1:81 of the machine"}; !slices.Equal(b.urls, want) {
+		t.Errorf("NPM is at %q, want %q", b.urls, want)
+	}
+}
+
 func TestNPMUsesAnothersNetwork(t *testing.T) {
 	b := newBed(t, api.ModeRepair)
 	vpn := b.add("3", "vpn", func(*api.Container) {})

@@ -144,8 +144,13 @@ type npm struct{ *bed }
 
 func (n npm) View(f func(*api.NPM)) bool { f(n.npm); return true }
 func (n npm) Waits() bool                { return n.away }
-func (n npm) SetURL(url string)          { n.urls = append(n.urls, url) }
-func (n npm) Expect(waiting bool)        { n.expects = waiting }
+func (n npm) SetURL(url string, own bool) {
+	if !own && url != "" {
+		url += " of the machine"
+	}
+	n.urls = append(n.urls, url)
+}
+func (n npm) Expect(waiting bool) { n.expects = waiting }
 
 func (n npm) Patch(_ context.Context, host api.Key, _, to api.Fields, own *api.Ownership) error {
 	did := fmt.Sprintf("patch %s %s", host.ID, to.Endpoint())

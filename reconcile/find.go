@@ -14,15 +14,16 @@ const adminPort = 81
 // another container may have its address by then, and would be given its
 // password.
 func (r *Reconciler) FindNPM() {
-	url := r.NPMURL
+	url, own := r.NPMURL, true
 	if url == "" {
 		r.snapshot(func(s *api.Snapshot) {
-			if at := resolve.Locate(s, r.Policy).Entry(s, adminPort); at.IsValid() {
-				url = "http://" + at.String()
+			t := resolve.Locate(s, r.Policy)
+			if at := t.Entry(s, adminPort); at.IsValid() {
+				url, own = "http://"+at.String(), t.Has(at.Addr())
 			}
 		})
 	}
-	r.NPM.SetURL(url)
+	r.NPM.SetURL(url, own)
 }
 
 // SharedWithNPM reports whether this is an address of no502's own container, or

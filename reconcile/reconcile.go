@@ -28,7 +28,9 @@ type NPM interface {
 	// View gives NPM's hosts; false, and no call, before the first complete
 	// list.
 	View(func(*api.NPM)) bool
-	SetURL(base string)
+	// SetURL says where NPM's API is; empty: nowhere for now. Own: whatever else
+	// listens at that address is NPM's as well.
+	SetURL(base string, own bool)
 	// Waits reports that NPM does not answer: nothing is to be asked of it. Its
 	// source tells the system's key when it does again.
 	Waits() bool

@@ -71,6 +71,29 @@ func TestFaultStaticNameVanishes(t *testing.T) {
 	})
 }
 
+// no502 was killed after it had switched a host off and before it could say so.
+// Who switches that on is obeyed all the same.
+func TestFaultStaticKilledWhileSwitchingOff(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.app("api", "proxy")
+		w.app("web", "proxy")
+		w.startNPM()
+		w.withLocation(9, "shop.example.com", "web", "api")
+		w.edit(9, map[string]any{"meta": map[string]any{"no502": map[string]any{
+			"instance": "no502", "origin": "repaired", "disabled": "static-name", "disabling": true, "missing": []string{"api"},
+		}}})
+		w.person(http.MethodPost, "/nginx/proxy-hosts/9/disable", nil, nil)
+		w.must(w.people.Stop(t.Context(), "api"))
+		w.start()
+		pass(time.Minute)
+		w.ask(http.MethodPost, "/nginx/proxy-hosts/9/enable", nil) // which NPM does, and answers with an error
+		pass(time.Hour)
+		if w.row("9")["enabled"] != true {
+			t.Error("the host is off again")
+		}
+	})
+}
+
 // A container crashes as soon as it is started, which Docker does once a minute
 // by then: a name that comes and goes does not have its host switched on and off
 // each time, and when it stays the host is on again.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func (w *world) wantServedIs(when, domain, status, message string) {
 }
 
 // visits counts what no502 asks of a backend by way of NPM and directly.
-type visits struct{ through, direct int }
+type visits struct{ through, direct atomic.Int32 }
 
 // backend lets a container answer, and what it answers may depend on whether
 // NPM asks or no502 itself.
@@ -49,8 +50,10 @@ func (w *world) backend(name string, answer func(fromNPM bool, rw http.ResponseW
 	server := &http.Server{ErrorLog: quiet, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		from, _, _ := net.SplitHostPort(r.RemoteAddr)
 		if r.UserAgent() == "no502-probe" && r.Host != "" && net.ParseIP(strings.Split(r.Host, ":")[0]) == nil {
-			if v.direct++; from == npm {
-				v.direct, v.through = v.direct-1, v.through+1
+			if from == npm {
+				v.through.Add(1)
+			} else {
+				v.direct.Add(1)
 			}
 		}
 		answer(from == npm, rw)
@@ -73,8 +76,8 @@ func TestProofOfARepair(t *testing.T) {
 		pass(time.Hour)
 		w.wantServedIs("repaired", "app1.example.com", "True", "NPM answers 200")
 		w.wantServedIs("nothing was to be done", "app2.example.com", "Unknown", "")
-		if *seen != (visits{1, 1}) {
-			t.Errorf("it asked %+v", *seen)
+		if through, direct := seen.through.Load(), seen.direct.Load(); through != 1 || direct != 1 {
+			t.Errorf("it asked %d times by way of NPM and %d times directly", through, direct)
 		}
 	})
 }
@@ -107,9 +110,10 @@ func TestProofKnowsWhoseErrorItIs(t *testing.T) {
 // The backend is fine, and turns NPM away. When that is over, all is right.
 func TestProofFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		turnsAway := true
+		var turnsAway atomic.Bool
+		turnsAway.Store(true)
 		seen := w.backend("shop", func(fromNPM bool, rw http.ResponseWriter) {
-			if fromNPM && turnsAway {
+			if fromNPM && turnsAway.Load() {
 				panic(http.ErrAbortHandler)
 			}
 			_, _ = rw.Write([]byte("the shop"))
@@ -122,13 +126,13 @@ func TestProofFails(t *testing.T) {
 		pass(time.Minute)
 		w.wantServedIs("turned away", "app1.example.com", "False", "which answers no502 with 200, but visitors of app1.example.com get 502")
 		w.wantSaid(1, `"finding":"StillFails"`)
-		was := seen.through
+		was := seen.through.Load()
 		pass(time.Hour)
-		if asked := seen.through - was; asked == 0 || asked > 13 {
+		if asked := seen.through.Load() - was; asked == 0 || asked > 13 {
 			t.Errorf("it was asked %d times in an hour", asked)
 		}
 		want(t, "for a fault that no write mends", w.asked(), map[string]int{npmPuts: 1})
-		turnsAway = false
+		turnsAway.Store(false)
 		pass(6 * time.Minute)
 		w.wantServedIs("over", "app1.example.com", "True", "200")
 	})

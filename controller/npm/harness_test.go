@@ -96,7 +96,7 @@ func newBed(t *testing.T, h http.Handler, opts ...func(*Options)) *bed {
 		o(&opt)
 	}
 	b.Client = New(opt)
-	b.SetURL("http://npm:81")
+	b.SetURL("http://npm:81", true)
 	t.Cleanup(func() {
 		b.Client.reads.CloseIdleConnections()
 		srv.Close()

@@ -92,8 +92,11 @@ type site struct {
 	leave   context.CancelFunc
 }
 
-func newSite(base string) *site {
-	s := &site{base: base, backend: backendOf(base)}
+func newSite(base string, own bool) *site {
+	s := &site{base: base}
+	if own {
+		s.backend = backendOf(base)
+	}
 	s.here, s.leave = context.WithCancel(context.Background())
 	return s
 }
@@ -141,7 +144,7 @@ func New(opt Options) *Client {
 		log:     opt.Log,
 		turn:    semaphore.NewWeighted(1),
 		wake:    make(chan struct{}, 1),
-		site:    newSite(""),
+		site:    newSite("", false),
 		etags:   map[string]string{},
 		entries: map[api.Key]entry{},
 		quiet:   map[api.Key]time.Time{},
@@ -155,8 +158,9 @@ func New(opt Options) *Client {
 }
 
 // SetURL says where NPM's admin interface is ("http://172.20.0.2:81", with or
-// without /api); empty: nowhere for now. Requests to another address end.
-func (c *Client) SetURL(base string) {
+// without /api); empty: nowhere for now. Requests to another address end. Own: at
+// that address nobody but NPM listens, so that its back end is there too.
+func (c *Client) SetURL(base string, own bool) {
 	base = normalise(base)
 	c.mu.Lock()
 	old := c.site
@@ -164,7 +168,7 @@ func (c *Client) SetURL(base string) {
 		c.mu.Unlock()
 		return
 	}
-	c.site, c.stranded, c.answers = newSite(base), false, false
+	c.site, c.stranded, c.answers = newSite(base, own), false, false
 	c.state.URL, c.state.Connected = strings.TrimSuffix(base, "/api"), false
 	c.state.Problem = sentence(ErrNoURL)
 	if base != "" {

@@ -103,12 +103,12 @@ func TestRunWaitsForNPM(t *testing.T) {
 				s.API().ServeHTTP(w, r)
 			}
 		}))
-		b.SetURL("")
+		b.SetURL("", true)
 		b.run()
 		after(time.Hour)
 		eq(t, "without an address", b.logged("waiting for NPM"), 1)
 		eq(t, "problem", b.State().Problem, "NPM's address is not known yet.")
-		b.SetURL("http://npm:81/api/")
+		b.SetURL("http://npm:81/api/", true)
 		after(time.Minute)
 		if p := b.State().Problem; !strings.Contains(p, "GET / of NPM at http://npm:81:") {
 			t.Errorf("problem: %s", p)
@@ -224,10 +224,10 @@ func TestSetURLEndsRequestsToTheOldAddress(t *testing.T) {
 			}
 			s.API().ServeHTTP(w, r)
 		}))
-		b.SetURL("gone:81")
+		b.SetURL("gone:81", true)
 		b.run()
 		synctest.Wait()
-		b.SetURL("http://npm:81")
+		b.SetURL("http://npm:81", true)
 		synctest.Wait()
 		eq(t, "connected", b.State().Connected, true)
 	})
@@ -313,7 +313,7 @@ func TestRefreshEmptyList(t *testing.T) {
 
 func TestRefreshWithoutAddress(t *testing.T) {
 	b := newBed(t, http.NotFoundHandler())
-	b.SetURL("")
+	b.SetURL("", true)
 	if err := b.Refresh(t.Context()); !errors.Is(err, ErrNoURL) {
 		t.Errorf("error: %v", err)
 	}

@@ -85,7 +85,7 @@ func TestCredentialsCannotBeRead(t *testing.T) {
 		"empty": func() (string, string, error) { return "someone", "", nil },
 	} {
 		c := New(Options{Credentials: f})
-		c.SetURL("http://npm:81")
+		c.SetURL("http://npm:81", true)
 		var refusal *CredentialsError
 		if err := c.Refresh(t.Context()); !errors.As(err, &refusal) {
 			t.Errorf("%s: %v", name, err)
@@ -286,7 +286,7 @@ func TestSecretsStayInside(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBed(t, h)
-				b.SetURL("http://someone:canary-in-url@npm:81")
+				b.SetURL("http://someone:canary-in-url@npm:81", true)
 				b.run()
 				after(20 * time.Minute)
 				texts := []string{b.State().Problem, b.State().URL}

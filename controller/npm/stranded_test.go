@@ -41,7 +41,7 @@ func newTown(t *testing.T, v, url string) *town {
 		t.Fatal(err)
 	}
 	w.bed = newBed(t, http.NotFoundHandler(), func(o *Options) { o.DialContext = w.engine.Box("no502").DialContext })
-	w.SetURL(url)
+	w.SetURL(url, true)
 	w.run()
 	synctest.Wait()
 	w.heard()
@@ -175,10 +175,11 @@ func TestRestartIsNotStranded(t *testing.T) {
 // where NPM is at its own port, and only once it said that it is NPM's.
 func TestOnlyNPMsBackEndIsAsked(t *testing.T) {
 	for url, greets := range map[string]bool{
-		"http://npm:81":      true,
-		"http://npm:82":      false,
-		"https://npm:81":     false,
-		"http://npm:81/npm/": false,
+		"http://npm:81":        true,
+		"http://npm:82":        false,
+		"https://npm:81":       false,
+		"http://npm:81/npm/":   false,
+		"http://172.18.0.1:81": false,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			engine := dockerdtest.New(dockerdtest.Options{})
@@ -207,7 +208,7 @@ func TestOnlyNPMsBackEndIsAsked(t *testing.T) {
 					return engine.Box("no502").DialContext(ctx, network, net.JoinHostPort("172.17.0.2", port))
 				}
 			})
-			b.SetURL(url)
+			b.SetURL(url, !strings.Contains(url, "172.18.0.1")) // the machine, where NPM's port is published
 			stop := b.run()
 			after(time.Hour)
 			eq(t, url+" greeted", greeted.Load() > 0, greets)

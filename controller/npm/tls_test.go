@@ -79,7 +79,7 @@ func behindTLS(t *testing.T, shown *atomic.Pointer[tls.Certificate], opts ...fun
 		b.Client.reads.CloseIdleConnections()
 		srv.Close()
 	})
-	b.SetURL("https://npm.lan")
+	b.SetURL("https://npm.lan", true)
 	b.run()
 	return b
 }

@@ -25,7 +25,7 @@ func newWatched(t *testing.T, s *npmtest.Server, data string) (*Client, <-chan s
 		DataDir: data, Poll: time.Hour,
 		Credentials: func() (string, string, error) { return testUser, testSecret, nil },
 	})
-	c.SetURL(srv.URL)
+	c.SetURL(srv.URL, true)
 	keys := make(chan string, 100)
 	done := make(chan error)
 	ctx := t.Context()
@@ -56,7 +56,7 @@ func person(t *testing.T, s *npmtest.Server) *Client {
 	t.Cleanup(srv.Close)
 	c := New(Options{Credentials: func() (string, string, error) { return testUser, testSecret, nil }})
 	t.Cleanup(c.reads.CloseIdleConnections)
-	c.SetURL(srv.URL)
+	c.SetURL(srv.URL, true)
 	return c
 }
 

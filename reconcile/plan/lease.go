@@ -38,7 +38,11 @@ func (b *builder) signature() *api.Holder {
 	if b.s.Process == "" {
 		return nil
 	}
-	return &api.Holder{Process: b.s.Process, Container: b.s.Self, Engine: b.s.Engine.Fingerprint(), At: b.s.Now.UTC().Truncate(time.Millisecond)}
+	at := b.s.Now.UTC().Truncate(time.Millisecond)
+	if last := b.s.Lease.Holder; last != nil && !at.After(last.At) && last.At.Year() < 9999 { // beyond that JSON has no times
+		at = last.At.Add(time.Millisecond) // the last one, by whichever clock
+	}
+	return &api.Holder{Process: b.s.Process, Container: b.s.Self, Engine: b.s.Engine.Fingerprint(), At: at}
 }
 
 // standBy keeps this process from changing anything while another one of the

@@ -47,7 +47,7 @@ func (j *judgement) proof() {
 }
 
 func (j *judgement) proofTarget() (t api.ProofTarget, ok bool) {
-	t = api.ProofTarget{Host: j.v.Key, HTTP: j.t.Entry(j.s, 80), HTTPS: j.t.Entry(j.s, 443), TLS: j.h.Forward.Scheme == "https"}
+	t = api.ProofTarget{Host: j.v.Key, HTTP: j.t.Front(j.s, 80), HTTPS: j.t.Front(j.s, 443), TLS: j.h.Forward.Scheme == "https"}
 	// A name that a wildcard stands for is as good as any other.
 	t.Domain = strings.ReplaceAll(j.h.Domain(), "*", "no502-probe")
 	at, _ := api.HostAddr(j.h.Forward.Host) // a process on the machine

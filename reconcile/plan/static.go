@@ -186,6 +186,9 @@ func (j *judgement) restored() bool {
 			Message: fmt.Sprintf("no502 switched %s off while %s is missing, which nginx looks up when it loads", j.v.Name, strings.Join(missing, " and ")),
 			Fix:     "start the container, and no502 switches the host on again",
 		})
+		if j.h.Ownership.Disabling { // and was stopped before it could say so
+			j.disable(api.DisabledStatic, api.StaticNameMissing)
+		}
 		return true
 	}
 	if j.h.Owner().Service != "" {

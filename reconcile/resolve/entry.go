@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/no502/no502/api"
 )
@@ -37,6 +38,28 @@ func (t Topology) Entry(s *api.Snapshot, port uint16) netip.AddrPort {
 		}
 	}
 	return netip.AddrPort{}
+}
+
+// Front is the Entry to the port of NPM's to which a port of the machine leads:
+// some images listen on others than 80 and 443. Where it leads to none, NPM has
+// that port itself.
+func (t Topology) Front(s *api.Snapshot, port uint16) netip.AddrPort {
+	if t.NPM == nil {
+		return netip.AddrPort{}
+	}
+	inside := port
+	for _, p := range t.NetOwner.Ports() {
+		if p.HostPort == port && p.Port.Protocol == "tcp" {
+			inside = p.Port.Number
+		}
+	}
+	return t.Entry(s, inside)
+}
+
+// Has reports whether an address is of NPM's container, and not one of the machine
+// at which others publish ports as well.
+func (t Topology) Has(addr netip.Addr) bool {
+	return t.NetOwner != nil && slices.ContainsFunc(t.NetOwner.Attachments, func(a api.Attachment) bool { return a.Has(addr) })
 }
 
 // reaches: from the machine itself every network can be reached.
