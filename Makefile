@@ -24,7 +24,7 @@ vet: ## Run go vet
 .PHONY: unit
 unit: ## Run unit, property and fuzz-seed tests, without an Engine
 	$(if $(RACE),,@echo "==> no C compiler: tests run without the race detector")
-	go test $(RACE) $$(go list ./... | grep -v /test/e2e)
+	go test $(RACE) -timeout 20m $$(go list ./... | grep -v /test/e2e)
 
 .PHONY: e2e
 e2e: ## Run the end-to-end tests with a real Docker Engine

@@ -26,7 +26,7 @@ var rows = []row{
 	{"token ends, password changes, a second factor is turned on", []string{"TokenEnds", "PasswordChanges", "SecondFactorTurnedOn"}},
 	{"nginx refuses a file, or a host; a domain is another's that is not seen", []string{"BrokenFile", "NginxOffline", "DomainOfAHiddenHost", "BackWithADomainOfAHiddenHost"}},
 	{"a name that nginx looks up when it loads vanishes, moves, or keeps NPM from starting", []string{
-		"StaticNameVanishes", "StaticNameComesAndGoes", "StaticAddressChanges", "NPMIsRescued", "NPMCannotStart", "NPMCannotStartForAStranger"}},
+		"StaticNameVanishes", "StaticNameComesAndGoes", "StaticKilledWhileSwitchingOff", "StaticAddressChanges", "NPMIsRescued", "NPMCannotStart", "NPMCannotStartForAStranger"}},
 	{"no502 killed before and after each request that changes something", []string{"KilledBetweenAnyTwoCalls"}},
 	{"no502 started twice, recreated, restarted", []string{"StartedTwice", "StartedTwiceElsewhere", "RestartedIsNoTwin", "RecreatedUnderAnotherID"}},
 	{"clocks jump, by seconds to years, forth and back", []string{
