@@ -152,7 +152,9 @@ func TestRequestCertificateFails(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), "(redacted)") {
 					t.Fatalf("error: %v", err)
 				}
-				eq(t, "calls", b.calls(), []string{"GET /nginx/certificates 304", "POST /nginx/certificates 500", "GET /nginx/certificates 304"})
+				// After a 500 NPM is looked at as well.
+				calls := slices.DeleteFunc(b.calls(), func(c string) bool { return !strings.Contains(c, certificatesPath) })
+				eq(t, "calls", calls, []string{"GET /nginx/certificates 304", "POST /nginx/certificates 500", "GET /nginx/certificates 304"})
 				for _, text := range append(b.lines, err.Error()) {
 					if strings.Contains(text, "canary") {
 						t.Errorf("a secret in: %s", text)
