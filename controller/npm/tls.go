@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -48,6 +49,10 @@ func (o Options) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 // withCA are the machine's certificate authorities and those of a PEM file.
 func withCA(file string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(file)
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err // the status port says it too, and no paths
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA of NPM's certificate (NO502_NPM_CA_FILE): %w", err)
 	}
@@ -56,7 +61,7 @@ func withCA(file string) (*x509.CertPool, error) {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("NO502_NPM_CA_FILE: %s holds no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----", file)
+		return nil, fmt.Errorf("the file of NO502_NPM_CA_FILE holds no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----")
 	}
 	return pool, nil
 }
