@@ -64,10 +64,10 @@ func (v *Verdict) Says(f Finding) bool {
 	return slices.ContainsFunc(v.Findings, func(o Finding) bool { return o.Code == f.Code && o.Message == f.Message })
 }
 
-// Idle is why a host may have to go: its service stopped or went away, or a name
-// did that nginx looks up when it loads.
+// Idle is why a host may have to go: its service stopped or went away, a name did
+// that nginx looks up when it loads, or nginx never got it.
 type Idle struct {
-	Why    string // DisabledStopped, DisabledRemoved or DisabledStatic; empty: no reason
+	Why    string // DisabledStopped, DisabledRemoved, DisabledStatic or another; empty: no reason
 	Delete bool   // and it is to be deleted, not merely switched off
 }
 

@@ -26,7 +26,7 @@ func (m *memory) toProve(a api.Action, now time.Time) {
 		delete(m.proving, a.Host)
 		return
 	}
-	if a.Host.Kind == api.KindHost && a.Host.ID != "" {
+	if a.Host.ID != "" {
 		again := m.proving[a.Host].Resaved || slices.Contains(a.Because, api.NotServed)
 		m.proving[a.Host] = api.Proving{Since: now, Resaved: again && a.Op == api.OpResave}
 	}

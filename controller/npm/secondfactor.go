@@ -15,8 +15,8 @@ import (
 
 const (
 	secondFactorPath = tokensPath + "/2fa"
-	// codeLife is how long a code holds; NPM also takes those of the neighbouring
-	// steps, and its codes are of six digits (measured on 2.15.1 and 2.13.7).
+	// codeLife is how long a code holds: of the steps before and after NPM takes
+	// none. Its codes are of six digits (both measured on 2.15.1).
 	codeLife = 30 * time.Second
 )
 
@@ -57,11 +57,14 @@ func (c *Client) prove(ctx context.Context, given credentials, challenge string)
 	})
 	var answered *APIError
 	if errors.As(err, &answered) && answered.refusesLogin() {
-		refusal := &SecondFactorError{User: given.identity, Used: used, Next: now.Truncate(codeLife).Add(codeLife), Err: answered}
+		step, then := now.Truncate(codeLife), time.Now()
+		refusal := &SecondFactorError{User: given.identity, Used: used, Next: step.Add(codeLife), Err: answered}
 		if !answered.Date.IsZero() {
-			ahead := now.Sub(answered.Date).Round(time.Second)
+			then = answered.Date
+			ahead := now.Sub(then).Round(time.Second)
 			refusal.Ahead = &ahead
 		}
+		refusal.Missed = !then.Truncate(codeLife).Equal(step)
 		return tokenAnswer{}, refusal
 	}
 	if err == nil {
@@ -84,11 +87,12 @@ func (s *session) spend(code, challenge string) (used bool) {
 // SecondFactorError says that NPM wants a code for this user that no502 cannot
 // give, or refuses the one that it gave.
 type SecondFactorError struct {
-	User  string
-	Used  bool           // the code had been used
-	Ahead *time.Duration // this machine's clock of NPM's; nil: not known
-	Next  time.Time      // when there is another code
-	Err   error          // NPM's refusal; nil where no502 has no secret
+	User   string
+	Used   bool           // the code had been used
+	Ahead  *time.Duration // this machine's clock of NPM's; nil: not known
+	Missed bool           // NPM was at another code by then
+	Next   time.Time      // when there is another code
+	Err    error          // NPM's refusal; nil where no502 has no secret
 }
 
 func (e *SecondFactorError) Error() string {
@@ -99,9 +103,11 @@ func (e *SecondFactorError) Error() string {
 	switch {
 	case e.Used:
 		why = "it was used before, and the next one is tried"
-	case e.Ahead == nil:
-	case e.Ahead.Abs() >= codeLife:
+	case e.Ahead != nil && e.Ahead.Abs() >= codeLife:
 		why = fmt.Sprintf("is this machine's clock right? It is %v %s NPM's", e.Ahead.Abs(), map[bool]string{true: "ahead of", false: "behind"}[*e.Ahead > 0])
+	case e.Missed:
+		why = "its 30 s were over, or had not begun, by NPM's clock, and the next one is tried"
+	case e.Ahead == nil:
 	default:
 		why = "the clocks agree, so is the secret in NO502_NPM_TOTP_FILE this user's?"
 	}

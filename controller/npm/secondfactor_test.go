@@ -237,3 +237,28 @@ func TestSecondFactorStaysInside(t *testing.T) {
 		eq(t, "redacted", strings.Count(b.State().Problem, "(redacted)"), 3)
 	})
 }
+
+// A code that is under way while its time ends is refused: the next one is tried.
+func TestSecondFactorTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := true
+		s := newNPM(t, 1)
+		text := secondFactor(t, s)
+		b := newBed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/api/tokens/2fa" && slow {
+				slow = false
+				time.Sleep(2 * time.Second)
+			}
+			s.API().ServeHTTP(w, r)
+		}), withTOTP(fixed(text)))
+		time.Sleep(time.Until(time.Now().Truncate(codeLife).Add(codeLife - time.Second)))
+		err := b.Refresh(t.Context())
+		if err == nil || !strings.HasSuffix(err.Error(), "its 30 s were over, or had not begun, by NPM's clock, and the next one is tried") {
+			t.Errorf("error: %v", err)
+		}
+		time.Sleep(codeLife)
+		if err := b.Refresh(t.Context()); err != nil {
+			t.Errorf("with the next code: %v", err)
+		}
+	})
+}

@@ -23,7 +23,7 @@ var proofPauses = api.Backoff{First: time.Second, Last: 5 * time.Minute}
 // backend gives, and says why not.
 func (j *judgement) proof() {
 	pr, wanted := j.s.Proving[j.v.Key]
-	if !wanted || !j.act || j.v.Resolved.Status != api.True || j.v.Ready.Status != api.True || j.v.InSync.Status != api.True ||
+	if !wanted || j.v.Key.Kind != api.KindHost || !j.act || j.v.Resolved.Status != api.True || j.v.Ready.Status != api.True || j.v.InSync.Status != api.True ||
 		j.h.Online != nil && !*j.h.Online || len(j.because) > 0 {
 		return
 	}
@@ -62,6 +62,9 @@ func (j *judgement) proofTarget() (t api.ProofTarget, ok bool) {
 // does not serve what NPM shows as saved, saving once more may help.
 func (j *judgement) unproven(pr api.Proving) {
 	got, direct := describe(pr.Proof.Through), describe(pr.Proof.Direct)
+	if pr.Proof.Default {
+		got = fmt.Sprintf("NPM's default page (%s)", got)
+	}
 	f := api.Finding{
 		Code:    api.StillFails,
 		Message: fmt.Sprintf("NPM forwards to %s, which answers no502 with %s, but visitors of %s get %s", j.h.Forward, direct, j.v.Name, got),
@@ -79,7 +82,7 @@ func (j *judgement) unproven(pr api.Proving) {
 		f.Fix = "delete that stream in NPM"
 	case pr.Proof.Default:
 		f.Code = api.NotServed
-		f.Message = fmt.Sprintf("NPM shows %s as saved, but nginx does not serve it: visitors get NPM's default page (%s)", j.v.Name, got)
+		f.Message = fmt.Sprintf("NPM shows %s as saved, but nginx does not serve it: visitors get %s", j.v.Name, got)
 		f.Fix = fmt.Sprintf("see why: docker logs --tail 50 %s; or save the host in NPM", j.t.NPM.Name)
 		if !pr.Resaved {
 			j.resave(f, j.act, "no502 saves the host again", f.Fix)

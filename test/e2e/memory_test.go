@@ -20,7 +20,10 @@ func TestFaultNoMemoryToSpare(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it makes 300 containers")
 	}
-	const services, run = 300, 10 // those that run: each is a process
+	services, run := 300, 10 // those that run: each is a process
+	if realNPM() {
+		services = 60 // it takes one to two seconds for each
+	}
 	w := raise(t, "memory", "")
 	w.memory = 64 << 20
 	made, ctx := errgroup.WithContext(t.Context())

@@ -19,7 +19,7 @@ var rows = []row{
 	{"Docker Engine stopped and started, killed, also while containers are attached", []string{"EngineRestarts", "EngineKilled", "EngineKilledInTheMiddleOfAttaching"}},
 	{"Engine takes 5 s for each answer; its socket is made anew", []string{"EngineSlow", "SocketRecreated"}},
 	{"events cut by an idle proxy, missed by hundreds, about what is gone already", []string{"EventsCut", "ManyEventsMissed", "ContainerGoneAtItsEvent"}},
-	{"NPM restarted, also in the middle of writes", []string{"NPMRestarts", "NPMRestartsMeanwhile"}},
+	{"NPM restarted, also in the middle of writes", []string{"NPMRestarts", "NPMRestartsMeanwhile", "NPMEndsWhileAHostIsMade"}},
 	{"NPM recreated with an empty volume, or as another container", []string{"EmptyVolume", "NPMRecreatedUnderAnotherID"}},
 	{"NPM answers 500, 502, 503, late, not at all, or does it and loses the answer", []string{"NPMAnswersBadly", "NPMFailsNowAndThen"}},
 	{"NPM answers rubbish: cut off, no JSON, 200 with an error", []string{"NPMAnswersRubbish"}},
