@@ -64,9 +64,9 @@ func (v *Verdict) Says(f Finding) bool {
 	return slices.ContainsFunc(v.Findings, func(o Finding) bool { return o.Code == f.Code && o.Message == f.Message })
 }
 
-// Idle is why a declared host may have to go.
+// Idle is why a host does not do what it is for, and may have to go.
 type Idle struct {
-	Why    string // DisabledStopped or DisabledRemoved; empty: no reason
+	Why    string // DisabledStopped, DisabledRemoved or another reason; empty: none
 	Delete bool   // and it is to be deleted, not merely switched off
 }
 

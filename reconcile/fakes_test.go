@@ -92,13 +92,14 @@ func (b *bed) forward(host int, e api.Endpoint) {
 	b.row(&api.Host{ID: host, Enabled: true}, e.Fields().With(api.Fields{api.FieldDomains: []string{fmt.Sprintf("h%d.example.com", host)}}))
 }
 
-// row makes NPM have a host.
+// row makes NPM have a host, which nginx took.
 func (b *bed) row(h *api.Host, row api.Fields) {
 	raw, err := json.Marshal(row)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	h.Raw, h.Forward, h.Domains = raw, row.Endpoint(), row.Strings(api.FieldDomains)
+	online := true
+	h.Raw, h.Forward, h.Domains, h.Online = raw, row.Endpoint(), row.Strings(api.FieldDomains), &online
 	b.npm.SetHost(h)
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"strings"
+	"time"
 
 	"github.com/no502/no502/api"
 )
@@ -20,9 +21,14 @@ func (j *judgement) resave(f api.Finding, act bool, ours, theirs string) {
 }
 
 // nginx reports a configuration that nginx refuses. Where it was refused for a
-// name that resolves by now, saving the host again is the cure.
+// name that resolves by now, or for no reason, since NPM was stopped while nginx
+// tested it (measured on 2.15.1), saving the host again is the cure.
 func (j *judgement) nginx() {
-	if j.h.Online == nil || *j.h.Online {
+	if j.h.Online == nil {
+		j.unconfigured()
+		return
+	}
+	if *j.h.Online {
 		return
 	}
 	f := api.Finding{
@@ -30,11 +36,44 @@ func (j *judgement) nginx() {
 		Message: "nginx refuses this host's configuration: " + firstLine(j.h.NginxErr),
 		Fix:     "correct what nginx names, in NPM's UI",
 	}
-	if name, ok := unresolvedUpstream(j.h.NginxErr); ok && j.v.InSync.Status == api.True && j.answered(name) {
+	name, unresolved := unresolvedUpstream(j.h.NginxErr)
+	switch {
+	case j.v.InSync.Status != api.True:
+	case unresolved && j.answered(name):
 		j.resave(f, j.act, "the name resolves now: no502 saves the host again", "the name resolves now: save the host again in NPM")
+		return
+	case strings.TrimSpace(j.h.NginxErr) == "":
+		j.resave(f, j.act, "no502 saves the host again", "save the host again in NPM")
 		return
 	}
 	j.v.Findings = append(j.v.Findings, f)
+}
+
+const (
+	// unconfiguredGrace is longer than NPM takes from a host's row to nginx's
+	// verdict on it.
+	unconfiguredGrace = 5 * time.Second
+	idleUnconfigured  = "unconfigured"
+)
+
+// unconfigured saves a host of ours again on which NPM has no verdict of nginx's:
+// it ended, or failed, before (measured on 2.15.1), and nginx may have nothing of
+// the host. Of a 404 host NPM would not apply it.
+func (j *judgement) unconfigured() {
+	ours := j.act && j.h.OwnedBy(j.p.Instance) != nil && (j.claim != nil || j.v.Resolved.Status == api.True)
+	if !ours || !j.h.Enabled || j.v.Key.Kind == api.KindDeadHost || j.h.NginxErr != "" || j.v.Idle.Why != "" || len(j.because) > 0 {
+		return
+	}
+	j.v.Idle = api.Idle{Why: idleUnconfigured}
+	at, over := j.over(j.v.Idle, unconfiguredGrace)
+	if !over {
+		j.due(at)
+		return
+	}
+	j.resave(api.Finding{
+		Code:    api.NotServed,
+		Message: "NPM has " + j.v.Name + ", but no verdict of nginx's on it: it ended, or failed, while it saved it",
+	}, true, "no502 saves the host again", "")
 }
 
 func (b *builder) answered(name string) bool {

@@ -214,6 +214,8 @@ func (w *world) parseHost(words []string) error {
 			}
 			row = row.With(api.Fields{api.FieldLocations: append(row.Locations(),
 				api.Location{Path: path, Scheme: to.Scheme, Host: to.Host, Port: int(to.Port)})})
+		case "unconfigured":
+			h.Online = nil
 		case "nginx_err":
 			online = false
 			h.NginxErr = strings.ReplaceAll(value, "'", "\"")

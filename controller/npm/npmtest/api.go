@@ -56,6 +56,7 @@ type call struct {
 	params []string
 	raw    []byte
 	access access
+	cut    bool // see Fault
 }
 
 func (c *call) id() int { n, _ := strconv.Atoi(c.params[0]); return n }
@@ -157,7 +158,7 @@ func (s *Server) serveBackend(w http.ResponseWriter, r *http.Request) {
 	lost := f.Drop || f.Status != 0
 	var a answer
 	if !lost || f.After {
-		a = s.do(r, raw)
+		a = s.do(&call{Request: r, path: r.URL.Path, raw: raw, cut: f.Cut})
 	}
 	switch {
 	case f.Drop:
@@ -171,8 +172,7 @@ func (s *Server) serveBackend(w http.ResponseWriter, r *http.Request) {
 }
 
 // do runs one request and never fails: an error is an answer too.
-func (s *Server) do(r *http.Request, raw []byte) answer {
-	c := &call{Request: r, path: r.URL.Path, raw: raw}
+func (s *Server) do(c *call) answer {
 	a, err := s.dispatch(c)
 	if err == nil {
 		return a

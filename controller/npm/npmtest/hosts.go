@@ -2,6 +2,7 @@ package npmtest
 
 import (
 	"maps"
+	"net/http"
 	"strings"
 )
 
@@ -188,6 +189,10 @@ func (s *Server) createHost(k hostKind, c *call) (answer, error) {
 	r := k.defaults()
 	maps.Copy(r, b)
 	r = s.store.insert(k.table, r)
+	if c.cut {
+		s.crash()
+		panic(http.ErrAbortHandler)
+	}
 	if wanted { // when it fails the row stays (certificate_id_zero_coercion)
 		if r, err = s.withNewCertificate(k, c, r, names); err != nil {
 			return answer{}, err

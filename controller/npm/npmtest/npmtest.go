@@ -79,6 +79,10 @@ type Fault struct {
 	After bool
 	// Drop closes the connection instead of answering.
 	Drop bool
+	// Cut ends the back end when it has made the row of a new host, and not yet
+	// nginx's file for it: then the row holds no verdict of nginx's, as where
+	// nginx's files are broken (broken_nginx_cascade). It is away as after a crash.
+	Cut bool
 	// Status and Body are answered; Status 0 (without Drop) means the real
 	// answer, so that a Delay alone is a slow server.
 	Status int
