@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -209,6 +210,11 @@ func (m *memory) done(a api.Action, now time.Time) {
 		delete(m.loaded, a.Host)
 	}
 	m.toProve(a, now)
+	if _, looked := m.serves[a.Host]; !looked { // who waits for what it lets go is to be told
+		for _, d := range a.From.Strings(api.FieldDomains) {
+			m.serves[a.Host] = append(m.serves[a.Host], strings.ToLower(d))
+		}
+	}
 	if id, ok := a.Host.HostID(); ok {
 		delete(m.resolved, id)
 	}

@@ -23,7 +23,7 @@ func (b *builder) holder() *api.Holder {
 	switch {
 	case h.Container != "" && h.Container == b.s.Self:
 		return nil // this container's process from before
-	case c != nil && holdsAddress(c) && c.State.Health != api.Unhealthy:
+	case c != nil && atWork(c):
 		return h
 	case c != nil, h.Container != "" && h.Engine != "" && h.Engine == b.s.Engine.Fingerprint():
 		return nil // it has ended
@@ -31,6 +31,11 @@ func (b *builder) holder() *api.Holder {
 		return h
 	}
 	return nil
+}
+
+// atWork: a paused process does nothing, and one whose HEALTHCHECK fails cannot.
+func atWork(c *api.Container) bool {
+	return (c.Up() || c.State.Status == api.Restarting) && c.State.Health != api.Unhealthy
 }
 
 // signature is what this process leaves on all that it writes.
