@@ -42,7 +42,11 @@ func TestFaultNginxOffline(t *testing.T) {
 		j.comesUp()
 		w.edit(2, map[string]any{"advanced_config": "nonsense on;", "forward_host": "APP2"})
 		pass(time.Hour)
-		w.wantSaid(2, "NginxRejected") // nginx's words hold a number of its own each time
+		// nginx's words hold a number of its own each time; what it said to them may
+		// go unseen, if no502 writes at the same moment.
+		if n := len(with(w.log.take(), "NginxRejected")); n < 1 || n > 2 {
+			t.Errorf("it was said %d times", n)
+		}
 		w.wantForward(2, "http://app2:8080")
 		w.edit(2, map[string]any{"advanced_config": "# sense"})
 		pass(time.Minute)
