@@ -259,14 +259,15 @@ func TestCauses(t *testing.T) {
 func (s *scene) mended(c cause) {
 	s.t.Helper()
 	s.answers(or(c.answers, "app"))
+	if len(c.because) > 0 {
+		s.healed(c.because...) // some answered before as well
+	}
 	if c.forward != "" {
 		s.forwards(c.forward)
 	}
 	if len(c.because) == 0 {
 		s.untouched() // a matter of networks alone
-		return
 	}
-	s.healed(c.because...)
 }
 
 func or[T comparable](v, otherwise T) T {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -43,6 +44,18 @@ func well(s *scene) { s.again(sickApp(s, stage.Container{})) }
 
 func start(s *scene) { must(s.t, s.Start(s.t.Context(), s.name("app"))) }
 
+// eventuallyServes waits until the app in a container answers on port 8080.
+func eventuallyServes(s *scene, name string) {
+	s.t.Helper()
+	eventually(s.t, name+" serves", func(ctx context.Context) error {
+		code, text, err := s.Exec(ctx, s.name(name), stage.Binary, "healthcheck", "--listen=:8080")
+		if err == nil && code != 0 {
+			err = errors.New(text)
+		}
+		return err
+	})
+}
+
 // eventuallyExited waits for a container's end, and returns its exit code.
 func eventuallyExited(s *scene, name string) (code int, oom bool) {
 	s.t.Helper()
@@ -82,6 +95,7 @@ var illnesses = []illness{
 		name: "4 stopped, exit code 0",
 		given: func(s *scene) lab.ProxyHost {
 			h := sick(stage.Container{})(s)
+			eventuallyServes(s, "app") // until then a SIGTERM is not its own to handle
 			must(s.t, s.Kill(s.t.Context(), s.name("app"), "TERM"))
 			eventuallyExited(s, "app")
 			return h
