@@ -78,6 +78,10 @@ func (h *Host) Serves() []string {
 	return names
 }
 
+// IsNPMsPort reports whether NPM itself listens on a TCP port in its container: 80
+// and 443 for visitors, 81 for its pages, 3000 for its back end.
+func IsNPMsPort(port int) bool { return port == 80 || port == 81 || port == 443 || port == 3000 }
+
 // StreamNames are a stream's ports as names: "port 53/udp".
 func StreamNames(port int, tcp, udp bool) []string {
 	var names []string

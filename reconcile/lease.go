@@ -8,11 +8,8 @@ import (
 
 // lease finds out who wrote to NPM last in this instance's name, and since when
 // that is known here.
-func (m *memory) lease(s *api.Snapshot, instance string, now time.Time) api.Lease {
-	if s.NPM == nil {
-		return api.Lease{}
-	}
-	last := s.NPM.LastWriter(instance)
+func (m *memory) lease(n *api.NPM, instance string, now time.Time) api.Lease {
+	last := n.LastWriter(instance)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if was := m.last.Holder; last == nil || was == nil || *was != *last {

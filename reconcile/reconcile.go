@@ -220,7 +220,7 @@ func (r *Reconciler) snapshot(use func(*api.Snapshot)) {
 			s.Probes, s.Machine = probes, machine
 			known := r.NPM.View(func(n *api.NPM) {
 				s.NPM = n
-				s.Lease = r.memory.lease(&s, r.Policy.Instance, now)
+				s.Lease = r.memory.lease(n, r.Policy.Instance, now)
 				use(&s)
 			})
 			if !known {

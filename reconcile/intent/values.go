@@ -264,8 +264,8 @@ func stream(v string) (*Stream, error) {
 			return nil, errValue
 		}
 	}
-	// Measured on NPM 2.15.1, with a stream on port 80. Its back end has 3000.
-	if n == 80 || n == 81 || n == 443 || n == 3000 {
+	// Measured on NPM 2.15.1, with a stream on port 80.
+	if api.IsNPMsPort(int(n)) {
 		return nil, fmt.Errorf("NPM itself listens on port %d: nginx could not bind the stream, and from then on would apply no change at all", n)
 	}
 	return &s, nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -95,15 +94,12 @@ func (j *judgement) unproven(pr api.Proving) {
 
 func describe(a api.Answer) string { return cmp.Or(a.Err, fmt.Sprint(a.Status)) }
 
-// ownPorts are those on which NPM itself listens in its container.
-var ownPorts = []int{80, 81, 443, 3000}
-
 // blocking is a stream on a port of NPM's own. It passes nginx's test and cannot
 // be bound, and from then on nothing that NPM writes takes effect (measured on
 // 2.15.1 and 2.13.7).
 func (j *judgement) blocking() *api.Host {
 	for _, h := range j.s.NPM.OfKind(api.KindStream) {
-		if f := h.Fields(); h.Enabled && f.Bool(api.FieldTCP) && slices.Contains(ownPorts, f.Int(api.FieldIncoming)) {
+		if f := h.Fields(); h.Enabled && f.Bool(api.FieldTCP) && api.IsNPMsPort(f.Int(api.FieldIncoming)) {
 			return h
 		}
 	}
